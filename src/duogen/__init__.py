@@ -1,0 +1,1 @@
+"""duogen: pairs of networks that learn in turns."""
