@@ -1,0 +1,106 @@
+"""Convolutional networks for square images (C, H, H)."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from duogen.errors import UserError
+from duogen.networks.dense import leaky, require_at_least, require_share
+
+
+class DcganGenerator(nn.Module):
+    """Doubles a small feature map by strided transposed 4x4 convolutions until it is an image.
+
+    The map starts at side H / 2**k with width * 2**(k - 1) channels, k = max(2, floor(log2(H / 4))); each doubling
+    halves the channels, down to `width` next to the image. Batch norm and ReLU follow every layer but the last, which
+    ends in tanh. Weights start from N(0, 0.02), batch-norm gains from N(1, 0.02), the second number a deviation.
+    Raises `UserError` for a shape that k doublings cannot reach, and for sizes below 1.
+    Source: Radford et al. 2016, section 3 and figure 1, with 4x4 kernels, which a stride of 2 covers evenly.
+    """
+
+    def __init__(self, shape: Sequence[int], latent_dim: int, width: int) -> None:
+        super().__init__()
+        doublings = _halvings("DcganGenerator", shape, "generator=mlp")
+        require_at_least(1, "DcganGenerator", latent_dim=latent_dim, width=width)
+        channels, side, _ = shape
+        widths = [width << level for level in reversed(range(doublings))]
+        self.layers = nn.Sequential(
+            nn.Unflatten(1, (latent_dim, 1, 1)),
+            nn.ConvTranspose2d(latent_dim, widths[0], side >> doublings, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+        )
+        for inputs, outputs in pairwise(widths):
+            self.layers.extend(
+                [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+            )
+        self.layers.extend([nn.ConvTranspose2d(width, channels, 4, 2, 1), nn.Tanh()])
+        self.layers.apply(_initialise)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """(N, latent_dim) to (N, C, H, H) in [-1, 1]."""
+        return self.layers(latent)
+
+
+class DcganDiscriminator(nn.Module):
+    """Halves an image by strided 4x4 convolutions, the mirror of the generator, and reads one logit off the last map.
+
+    LeakyReLU(0.2) throughout; `batch_norm` normalises every convolution but the first and the last; `spectral_norm`
+    divides every convolution by its largest singular value, estimated by one power iteration per training forward
+    (Miyato et al. 2018, eq. 8). Weights start as the generator's.
+    Raises `UserError` for a shape that k halvings cannot divide, and for a width below 1.
+    Source: Radford et al. 2016, section 3.
+    """
+
+    def __init__(self, shape: Sequence[int], width: int, batch_norm: bool, spectral_norm: bool, dropout: float) -> None:
+        super().__init__()
+        halvings = _halvings("DcganDiscriminator", shape, "discriminator=mlp")
+        require_at_least(1, "DcganDiscriminator", width=width)
+        require_share("DcganDiscriminator", dropout)
+        channels, side, _ = shape
+        widths = [width << level for level in range(halvings)]
+        self.layers = nn.Sequential(nn.Conv2d(channels, width, 4, 2, 1), leaky(dropout))
+        for inputs, outputs in pairwise(widths):
+            self.layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not batch_norm))
+            self.layers.extend([nn.BatchNorm2d(outputs)] if batch_norm else [])
+            self.layers.append(leaky(dropout))
+        self.layers.extend([nn.Conv2d(widths[-1], 1, side >> halvings), nn.Flatten(0)])
+        self.layers.apply(_initialise)
+        if spectral_norm:
+            for layer in self.layers:
+                if isinstance(layer, nn.Conv2d):
+                    parametrizations.spectral_norm(layer)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, H) in [-1, 1] to logits (N,)."""
+        return self.layers(images)
+
+
+def _levels(side: int) -> int:
+    return max(2, (side // 4).bit_length() - 1)
+
+
+def _served(side: int) -> bool:
+    return side >= 8 and side % 2 ** _levels(side) == 0
+
+
+def _halvings(network: str, shape: Sequence[int], remedy: str) -> int:
+    side = shape[-1] if shape else 0
+    if len(shape) == 3 and shape[0] >= 1 and shape[1] == side and _served(side):
+        return _levels(side)
+    near = sorted(filter(_served, range(8, 2 * max(side, 16))), key=lambda size: abs(size - side))[:4]
+    sizes = ", ".join(map(str, near))
+    allowed = f"square images (C, H, H) with H of {sizes}, ...: divisible by 2**k, k = max(2, floor(log2(H / 4)))"
+    raise UserError(f"{network}: shape {tuple(shape)}", allowed, f"use {remedy}, or data of such a shape")
+
+
+def _initialise(layer: nn.Module) -> None:
+    match layer:
+        case nn.BatchNorm2d():
+            nn.init.normal_(layer.weight, 1.0, 0.02)
+        case nn.Conv2d() | nn.ConvTranspose2d():
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -1,0 +1,143 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from duogen.errors import UserError
+from duogen.networks.dense import MlpDiscriminator, MlpGenerator
+
+SHAPES = [(5,), (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (2, 6, 9)]
+N, LATENT, WIDTH, DEPTH = 4, 6, 7, 2
+
+
+def generator(shape, depth=DEPTH):
+    torch.manual_seed(0)
+    return MlpGenerator(shape, LATENT, WIDTH, depth)
+
+
+def discriminator(shape, spectral_norm=False, depth=DEPTH):
+    torch.manual_seed(0)
+    return MlpDiscriminator(shape, WIDTH, depth, spectral_norm, 0.0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes_and_range(shape):
+    examples = generator(shape)(1000 * torch.randn(N, LATENT))
+    assert examples.shape == (N, *shape)
+    if len(shape) == 3:
+        assert examples.abs().max() <= 1
+    else:
+        assert examples.abs().max() > 1
+    assert discriminator(shape)(examples).shape == (N,)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_depth_counts_hidden_layers(depth):
+    for network, ends in [(generator((5,), depth), (LATENT, 5)), (discriminator((5,), depth=depth), (5, 1))]:
+        sizes = [ends[0], *[WIDTH] * depth, ends[1]]
+        weights = [tuple(p.shape) for p in network.parameters() if p.ndim == 2]
+        assert weights == list(zip(sizes[1:], sizes[:-1], strict=True))
+
+
+def test_forward_equals_numpy():
+    inner, outer = generator((3,), 1), discriminator((3,), depth=1)
+    latent = torch.randn(N, LATENT)
+    a, b, c, d = (p.detach().numpy() for p in inner.parameters())
+    examples = np.maximum(latent.numpy() @ a.T + b, 0) @ c.T + d
+    np.testing.assert_allclose(inner(latent).detach(), examples, rtol=1e-5, atol=1e-6)
+    a, b, c, d = (p.detach().numpy() for p in outer.parameters())
+    hidden = examples @ a.T + b
+    logits = np.where(hidden > 0, hidden, 0.2 * hidden) @ c.T + d
+    np.testing.assert_allclose(outer(torch.as_tensor(examples)).detach(), logits[:, 0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("spectral_norm", [False, True])
+def test_every_parameter_receives_a_finite_gradient(shape, spectral_norm):
+    inner, outer = generator(shape), discriminator(shape, spectral_norm)
+    outer(inner(torch.randn(N, LATENT))).square().sum().backward()
+    for network in (inner, outer):
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("spectral_norm", [False, True])
+@pytest.mark.parametrize("shape", [(5,), (1, 8, 8)])
+def test_double_backward_reaches_every_weight(shape, spectral_norm):
+    network = discriminator(shape, spectral_norm)
+    examples = torch.randn(N, *shape, requires_grad=True)
+    (slope,) = torch.autograd.grad(network(examples).sum(), examples, create_graph=True)
+    slope.square().sum().backward()
+    weights = [p for p in network.parameters() if p.ndim == 2]
+    assert len(weights) == DEPTH + 1
+    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in weights)
+
+
+def test_spectral_norm_brings_the_largest_singular_value_to_one():
+    network, examples = discriminator((5,), spectral_norm=True), torch.randn(N, 5)
+    for _ in range(50):
+        network(examples)
+    layers = [layer for layer in network.eval().modules() if isinstance(layer, torch.nn.Linear)]
+    largest = [np.linalg.svd(layer.weight.detach().numpy(), compute_uv=False)[0] for layer in layers]
+    np.testing.assert_allclose(largest, [1.0] * (DEPTH + 1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("spectral_norm", [False, True])
+def test_a_deep_copy_is_equal_and_independent(spectral_norm):
+    network, examples = discriminator((1, 8, 8), spectral_norm), torch.randn(N, 1, 8, 8)
+    network(examples)
+    twin = copy.deepcopy(network)
+    assert torch.equal(twin(examples), network(examples))
+    before = network.eval()(examples)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.mul_(3)
+    assert torch.equal(network(examples), before)
+
+
+def test_the_default_generator_decides_the_weights():
+    for build in (generator, discriminator, lambda shape: discriminator(shape, spectral_norm=True)):
+        first, second = build((5,)).state_dict(), build((5,)).state_dict()
+        assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_builds_on_the_meta_device():
+    with torch.device("meta"):
+        networks = [MlpGenerator((3, 32, 32), LATENT, WIDTH, DEPTH), MlpDiscriminator((5,), WIDTH, DEPTH, True, 0.0)]
+    assert all(tensor.is_meta for network in networks for tensor in network.state_dict().values())
+
+
+@pytest.mark.parametrize("shape", [(), (28, 28), (1, 2, 3, 4), (0,), (1, 0, 8)])
+def test_refuses_a_shape_by_name(shape):
+    for build, name in [(generator, "MlpGenerator"), (discriminator, "MlpDiscriminator")]:
+        with pytest.raises(UserError) as caught:
+            build(shape)
+        assert caught.value.given == f"{name}: shape {shape}"
+        assert "(D,) or (C, H, W)" in caught.value.allowed
+
+
+@pytest.mark.parametrize(
+    ("sizes", "given"),
+    [((0, 7, 2), "latent_dim=0"), ((6, 0, 2), "width=0"), ((6, 7, -1), "depth=-1")],
+)
+def test_refuses_sizes_by_name(sizes, given):
+    with pytest.raises(UserError, match=f"MlpGenerator: {given}"):
+        MlpGenerator((5,), *sizes)
+
+
+def test_dropout_drops_hidden_units_in_training_alone():
+    network = MlpDiscriminator((5,), 64, 2, False, 0.5)
+    examples = torch.randn(4, 5)
+    assert not torch.equal(network(examples), network(examples))
+    network.eval()
+    assert torch.equal(network(examples), network(examples))
+    assert sum(isinstance(layer, torch.nn.Dropout) for layer in network.modules()) == 2
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])
+def test_a_share_outside_its_range_is_refused(dropout):
+    with pytest.raises(UserError, match="dropout"):
+        MlpDiscriminator((5,), 8, 1, False, dropout)
