@@ -1,0 +1,139 @@
+"""The data module of every set of images or vectors."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+
+from duogen.data.order import Order
+from duogen.data.splits import Split, as_network_input
+from duogen.data.stream import EvaluationBatches, ResidentStream, Restartable, Transform, loaded
+from duogen.errors import UserError
+from duogen.records import Examples
+
+
+class ExamplesData(LightningDataModule, ABC):
+    """Images (C, H, W) in [-1, 1] or vectors (D,), with labels or without, in three splits: train, validate, test.
+
+    Without workers each split lies on the trainer's device as one tensor; with workers it stays on the CPU. Either way
+    the batches are the same. Without a trainer: on the CPU, from step 0, one rank.
+
+    Args:
+        shape: of one example, (C, H, W) or (D,).
+        classes: how many classes the labels index, or None without labels.
+        batch_size: of a training batch, all ranks together.
+        workers: processes that prepare training batches; 0 for data that fits on the device.
+        seed: of the order of the training batches.
+    """
+
+    evaluation_batch: ClassVar[int] = 500
+
+    def __init__(self, shape: Sequence[int], classes: int | None, batch_size: int, workers: int, seed: int) -> None:
+        super().__init__()
+        self.shape, self.classes = tuple(shape), classes
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+
+    @abstractmethod
+    def load(self) -> Mapping[str, Split]:
+        """The splits `train`, `validate` and `test` on the CPU; called once.
+
+        Raises:
+            UserError: files are missing or not those declared.
+        """
+
+    @property
+    def transform(self) -> Transform | None:
+        """What is done anew to each training example; none unless a data set brings one."""
+        return None
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        splits = dict(self.load())
+        for name, split in splits.items():
+            self._check(name, split)
+        return splits
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads the data; a second call does nothing."""
+        _ = self.splits
+
+    def stream(self, start: int, purpose: str = "train") -> Iterator[Examples]:
+        """This rank's training batches from number `start` on, without end; another `purpose` is an independent stream.
+
+        Raises:
+            UserError: a batch size that the split or the ranks cannot serve.
+        """
+        order = Order(self.seed, purpose, len(self.splits["train"]), self.batch_size, *self._place)
+        if self.workers == 0 and self.transform is None:
+            return ResidentStream(self._resident("train"), order).since(start)
+        return loaded(self.splits["train"], order, start, self.workers, self.device, self.transform)
+
+    def train_dataloader(self) -> Restartable:
+        """The stream from the trainer's global step on."""
+        return Restartable(lambda: self.stream(self.trainer.global_step if self.trainer else 0))
+
+    def val_dataloader(self) -> EvaluationBatches:
+        return EvaluationBatches(self._resident("validate"), self.evaluation_batch, self.device)
+
+    def test_dataloader(self) -> EvaluationBatches:
+        return EvaluationBatches(self._resident("test"), self.evaluation_batch, self.device)
+
+    def train_values(self, n: int) -> Tensor:
+        """The first `n` training examples (n, *shape) as a network sees them, for a real-against-real floor.
+
+        Raises:
+            UserError: the split holds fewer.
+        """
+        if n > len(self.splits["train"]):
+            limit = len(self.splits["train"])
+            raise UserError(f"{n} training examples were asked for", f"at most {limit}", "ask for fewer")
+        return as_network_input(self._resident("train").values[:n].to(self.device))
+
+    @property
+    def batches_per_epoch(self) -> int:
+        return Order(self.seed, "train", len(self.splits["train"]), self.batch_size).batches_per_epoch
+
+    def facts(self) -> Mapping[str, Any]:
+        """What only a user's own files know, to be filled into the config; nothing for a known data set."""
+        return {}
+
+    def checksum(self) -> str:
+        """The sha256 of all splits as they are stored: names, shapes, values and labels."""
+        digest = hashlib.sha256()
+        for name, split in sorted(self.splits.items()):
+            for tensor in (split.values, split.labels):
+                if tensor is not None:
+                    digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+                    digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
+    @property
+    def device(self) -> torch.device:
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _resident(self, name: str) -> Split:
+        if self.workers == 0 and self.transform is None:
+            self.splits[name] = self.splits[name].to(self.device)
+        return self.splits[name]
+
+    def _check(self, name: str, split: Split) -> None:
+        found = tuple(split.values.shape[1:])
+        if found != self.shape:
+            raise UserError(
+                f"data.shape={list(self.shape)}", f"{list(found)}, the shape of the {name} split", "correct data.shape"
+            )
+        if split.labels is not None and len(split) and int(split.labels.max()) >= (self.classes or 0):
+            raise UserError(
+                f"data.classes={self.classes}",
+                f"{int(split.labels.max()) + 1} or more, for the labels of the {name} split",
+                "correct data.classes",
+            )
