@@ -1,0 +1,1 @@
+"""Metrics that carry their facts and their protocol."""
