@@ -1,0 +1,1 @@
+"""Pairs of networks that learn in turns, one LightningModule per family."""

@@ -1,0 +1,160 @@
+"""The alternation as data: who acts when, on which objective, and in which order gradients become steps."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from math import lcm
+from typing import TYPE_CHECKING, Any
+
+from duogen.errors import UserError
+from duogen.modules.window import GradientWindow
+from duogen.records import Batch
+
+if TYPE_CHECKING:
+    from duogen.modules.alternating import AlternatingModule
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One player's move: due at the 0-based step s when start <= s < until and (s - start + 1) % every == 0.
+
+    Args:
+        player: whose parameters the turn updates.
+        objective: name of the module's objective to minimise; the player's name when null.
+        every: batches per act, >= 1; five discriminator steps per generator step is generator every 5.
+        accumulate: acts per optimizer step, >= 1; the gradient is divided by the count of all of them.
+        clip: largest 2-norm of the player's gradient, > 0, or null.
+        start: first step of the turn's phase, >= 0.
+        until: step at which the phase has ended, > start, or null for never; an unfinished window steps then.
+
+    Raises:
+        UserError: a number is outside its range.
+    """
+
+    player: str
+    objective: str | None = None
+    every: int = 1
+    accumulate: int = 1
+    clip: float | None = None
+    start: int = 0
+    until: int | None = None
+
+    def __post_init__(self) -> None:
+        allowed = "every >= 1, accumulate >= 1, clip > 0 or null, start >= 0, until > start or null"
+        inside = self.every >= 1 and self.accumulate >= 1 and self.start >= 0
+        inside &= (self.clip is None or self.clip > 0) and (self.until is None or self.until > self.start)
+        if not inside:
+            raise UserError(f"{self} is out of range", allowed, "change the number under turns.<turn>")
+
+    def due(self, step: int) -> bool:
+        """Whether the turn acts at the 0-based `step`."""
+        started = self.start <= step and (self.until is None or step < self.until)
+        return started and (step - self.start + 1) % self.every == 0
+
+    def closes(self, step: int) -> bool:
+        """Whether no later step of the phase is due, so that an unfinished window must step now."""
+        return self.until is not None and step + self.every >= self.until
+
+    def acts(self, steps: int) -> int:
+        """How often the turn acts during the first `steps` steps."""
+        return max(0, (steps if self.until is None else min(steps, self.until)) - self.start) // self.every
+
+    def updates(self, steps: int) -> int:
+        """How many optimizer steps the turn takes during the first `steps` steps."""
+        acts = self.acts(steps)
+        left_over = self.until is not None and acts == self.acts(self.until) and acts % self.accumulate > 0
+        return acts // self.accumulate + left_over
+
+
+class Turns(ABC):
+    """An ordered mapping of named turns and the way in which those due on a batch are played.
+
+    Raises:
+        UserError: there is no turn at all.
+    """
+
+    def __init__(self, **turns: Turn) -> None:
+        if not turns:
+            raise UserError("turns is empty", "at least one turn", "choose one of conf/turns, e.g. turns=alternate")
+        self.turns: Mapping[str, Turn] = turns
+        self.windows = {name: GradientWindow() for name in turns}
+        self.acted = 0
+
+    @abstractmethod
+    def play(self, module: "AlternatingModule", batch: Batch) -> None:
+        """Lets every due turn act on `batch` and steps the optimizers whose windows are full."""
+
+    def act(self, module: "AlternatingModule", name: str, batch: Batch) -> None:
+        """One forward and backward pass: the gradient of the acting player's parameters alone joins its window."""
+        turn, window = self.turns[name], self.windows[name]
+        parameters = module.parameters_of(turn.player)
+        window.open(parameters)
+        loss = module.objectives[turn.objective or turn.player](batch)
+        total = loss.weighted(module.record(turn, loss))
+        whole = turn.accumulate == 1 and module.ranks == 1
+        module.scaled(total / loss.count if whole else total).backward(inputs=parameters)
+        window.add(None if whole else loss.count)
+        self.acted += 1
+        module.after_turn(turn, loss)
+
+    def full(self, module: "AlternatingModule", name: str) -> bool:
+        turn, acts = self.turns[name], self.windows[name].acts
+        return acts > 0 and (acts >= turn.accumulate or turn.closes(module.step))
+
+    def gaps(self, steps: int) -> int | None:
+        """The first of the first `steps` steps at which no turn is due, or None."""
+        edges = {0, steps} | {t.start for t in self.turns.values()} | {t.until or 0 for t in self.turns.values()}
+        for first, last in pairwise(sorted(edge for edge in edges if edge <= steps)):
+            active = [t for t in self.turns.values() if t.start <= first and (t.until is None or t.until >= last)]
+            if any(turn.every == 1 for turn in active):
+                continue
+            period = lcm(*(turn.every for turn in active))
+            for step in range(first, min(last, first + period)):
+                if not any(turn.due(step) for turn in active):
+                    return step
+        return None
+
+    def updates(self, steps: int) -> dict[str, int]:
+        """Optimizer steps of each player during the first `steps` steps, by arithmetic."""
+        totals: dict[str, int] = {}
+        for turn in self.turns.values():
+            totals[turn.player] = totals.get(turn.player, 0) + turn.updates(steps)
+        return totals
+
+    def state_dict(self) -> dict[str, Any]:
+        """The unfinished windows: plain containers and tensors."""
+        return {name: window.state_dict() for name, window in self.windows.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, window in self.windows.items():
+            window.load_state_dict(state[name])
+
+
+class Alternate(Turns):
+    """Plays the due turns in order, each from what the one before has left (Goodfellow et al. 2014, algorithm 1)."""
+
+    def play(self, module: "AlternatingModule", batch: Batch) -> None:
+        for name, turn in self.turns.items():
+            self.acted = 0
+            while module.due(turn):
+                self.act(module, name, batch)
+                if self.full(module, name):
+                    module.update(name, turn, self.windows[name])
+                else:
+                    self.windows[name].close(module.parameters_of(turn.player))
+
+
+class Simultaneous(Turns):
+    """Computes the gradients of all due turns at the same parameters, then steps (Mescheder et al. 2017, eq. 3)."""
+
+    def play(self, module: "AlternatingModule", batch: Batch) -> None:
+        for name, turn in self.turns.items():
+            self.acted = 0
+            while module.due(turn):
+                self.act(module, name, batch)
+                self.windows[name].close(module.parameters_of(turn.player))
+        for name, turn in self.turns.items():
+            if self.full(module, name):
+                self.windows[name].open(module.parameters_of(turn.player))
+                module.update(name, turn, self.windows[name])
