@@ -1,0 +1,5 @@
+import sys
+
+from duogen.cli import main
+
+sys.exit(main())

@@ -1,0 +1,178 @@
+"""`duogen COMMAND`: joins the stages; nothing heavy is imported before a command needs it."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from duogen.errors import UserError, nearest
+
+DESCRIBED = (
+    (
+        "train",
+        "One run: compose, train, measure, record.",
+        "duogen train data=ring generator=mlp discriminator=mlp adversarial=hinge",
+        "[overrides]",
+    ),
+    (
+        "evaluate",
+        "The metrics of a checkpoint alone.",
+        "duogen evaluate checkpoint=runs/gan-digits/KEY/checkpoints/last.ckpt",
+        "checkpoint=PATH [out=FILE.json]",
+    ),
+    (
+        "sample",
+        "Samples of a checkpoint, as a picture or an array.",
+        "duogen sample checkpoint=last.ckpt n=64 out=samples.png",
+        "checkpoint=PATH [n=64] [out=samples.png] [seed=0]",
+    ),
+    (
+        "check",
+        "Compose, validate, build on the meta device, count; starts nothing.",
+        "duogen check generator=mlp",
+        "[overrides]",
+    ),
+    ("data", "What data there is, and how to get it.", "duogen data fetch mnist", "list | fetch NAME"),
+    ("doctor", "Versions, devices, data and login, against what is tested.", "duogen doctor", ""),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line: every command has one sentence and one example."""
+    top = argparse.ArgumentParser(
+        prog="duogen", description="Train, evaluate and sample pairs of networks that learn in turns."
+    )
+    top.add_argument("--version", action="store_true", help="print the version")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    for name, text, example, shape in DESCRIBED:
+        command = commands.add_parser(
+            name, help=text, description=text, epilog=f"example: {example}", usage=f"duogen {name} {shape}"
+        )
+        command.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
+        command.add_argument(
+            "--allow", action="append", default=[], metavar="PREFIX.", help="also build classes below this module"
+        )
+        command.add_argument(
+            "--config-dir", type=Path, metavar="DIR", help="a folder of your own YAML files beside ours"
+        )
+        if name == "train":
+            command.add_argument("-m", "--multirun", action="store_true", help="a sweep")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; a user's mistake is printed in three parts and gives exit code 2."""
+    options = parser().parse_args(argv)
+    if options.command is None:
+        print(version()) if options.version else parser().print_help()
+        return 0
+    try:
+        sys.path.insert(0, str(Path.cwd()))
+        return COMMANDS[options.command](options)
+    except UserError as error:
+        print(f"duogen: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def version() -> str:
+    from importlib.metadata import version
+
+    return f"duogen {version('duogen')}"
+
+
+def train(options: argparse.Namespace) -> int:
+    if options.multirun:
+        raise UserError("-m was given", "one run at a time, until sweeps are there", "drop -m: it comes with sweeps")
+    from duogen.compose import compose
+
+    overrides = list(options.arguments)
+    composed = compose(overrides, options.config_dir)
+    config = composed.config
+    from duogen.experiment import pairs
+
+    pairs.refuse(config)
+    from duogen.experiment import begin
+
+    if config["resume"]:
+        name = config["name"] or f"{composed.choices['model']}-{composed.choices['data']}"
+        folder, before = begin.resumed(str(config["resume"]), name)
+        overrides = [*before, *(override for override in overrides if not override.startswith("resume="))]
+        composed = compose(overrides, options.config_dir)
+        config = composed.config | {"run_dir": str(folder.path), "resume": str(folder.path)}
+    return begin.train(config, composed.choices, overrides, options.allow)
+
+
+def check(options: argparse.Namespace) -> int:
+    from duogen.compose import compose
+
+    composed = compose(options.arguments, options.config_dir)
+    from duogen.experiment import pairs
+
+    pairs.refuse(composed.config)
+    from duogen.experiment.check import check
+
+    return check(composed.config, composed.choices, options.allow)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    given = settings(options.arguments, {"checkpoint": None, "out": ""})
+    from duogen.experiment.evaluate import evaluate
+
+    return evaluate(Path(given["checkpoint"]), Path(given["out"]) if given["out"] else None, options.allow)
+
+
+def sample(options: argparse.Namespace) -> int:
+    given = settings(options.arguments, {"checkpoint": None, "n": "64", "out": "samples.png", "seed": "0"})
+    count, seed = whole(given, "n"), whole(given, "seed")
+    from duogen.experiment.evaluate import sample
+
+    return sample(Path(given["checkpoint"]), count, Path(given["out"]), seed, options.allow)
+
+
+def data(options: argparse.Namespace) -> int:
+    from duogen.conftree import conf_dir
+    from duogen.data.shelf import fetch_set, list_sets
+
+    match options.arguments:
+        case ["list"] | []:
+            return list_sets(conf_dir())
+        case ["fetch", name]:
+            return fetch_set(conf_dir(), name)
+    raise UserError(f"data {' '.join(options.arguments)}", "data list, data fetch NAME", "e.g. duogen data fetch mnist")
+
+
+def doctor(options: argparse.Namespace) -> int:
+    from duogen.experiment.doctor import doctor
+
+    return doctor()
+
+
+COMMANDS = {"train": train, "evaluate": evaluate, "sample": sample, "check": check, "data": data, "doctor": doctor}
+
+
+def settings(arguments: Sequence[str], known: Mapping[str, str | None]) -> dict[str, str]:
+    """`name=value` arguments over the defaults; a name whose default is None must be given."""
+    found = dict(known)
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals or name not in known:
+            options = ", ".join(f"{option}=..." for option in nearest(name, known))
+            raise UserError(f"{argument} is not understood", options, "give name=value pairs")
+        found[name] = value
+    for name, value in found.items():
+        if value is None:
+            raise UserError(f"{name} is missing", ", ".join(f"{option}=..." for option in known), f"give {name}=PATH")
+    return {name: str(value) for name, value in found.items()}
+
+
+def whole(given: Mapping[str, str], name: str) -> int:
+    try:
+        return int(given[name])
+    except ValueError:
+        raise UserError(f"{name}={given[name]}", "a whole number", f"e.g. {name}=64") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

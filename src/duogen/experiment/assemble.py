@@ -1,0 +1,139 @@
+"""From a resolved config to the objects of a run: module, data, how the players learn, and the Trainer."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.plugins import MixedPrecision
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from duogen.data.examples import ExamplesData
+from duogen.errors import UserError, nearest
+from duogen.experiment.build import build
+from duogen.metrics.measure import Measure
+from duogen.modules.alternating import AlternatingModule, Learner
+from duogen.modules.average import MovingAverage
+from duogen.seeds import derive
+
+
+class SummedGradients(DDPStrategy):
+    """Ranks whose gradients the turns sum themselves: nothing is wrapped, nothing is launched.
+
+    One all-reduce per optimizer step replaces DistributedDataParallel's reducer, which expects one backward per forward
+    and every parameter in it: neither holds where players take turns.
+    """
+
+    def configure_ddp(self) -> None:
+        """Leaves the module as it is: every rank has built it from the same seed."""
+
+
+def module(config: Mapping[str, Any], allow: Sequence[str]) -> AlternatingModule:
+    """The module with its networks initialised from (seed, networks), with its measures, ready to be evaluated."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(config["seed"], "networks"))
+        built = build(config["model"], allow)
+    measures: dict[str, Measure] = {name: build(node, allow) for name, node in config["metrics"].items()}
+    built.evaluate_with(measures, config["seed"])
+    return built
+
+
+def data(config: Mapping[str, Any], allow: Sequence[str]) -> ExamplesData:
+    return build(config["data"], allow)
+
+
+def teach(module: AlternatingModule, config: Mapping[str, Any], allow: Sequence[str]) -> None:
+    """Gives the module its turns and each player its optimizer, schedule and average, as the config says."""
+    turns = build(config["turns"], allow)
+    for name, turn in turns.turns.items():
+        for role, given, known in (
+            ("player", turn.player, module.players),
+            ("objective", turn.objective or turn.player, module.objectives),
+        ):
+            if given not in known:
+                options = ", ".join(nearest(given, known))
+                raise UserError(f"turns.{name}.{role}={given}", options, "choose turns that fit the model")
+    refuse_monitor(module, config["monitor"])
+    optimizers = {player: learner(config, player, allow) for player in module.players}
+    module.learn(turns, optimizers, config["monitor"])
+    if config["compile"]:
+        for network in module.players.values():
+            network.compile(**({} if config["compile"] is True else {"backend": config["compile"]}))
+
+
+def refuse_monitor(module: AlternatingModule, monitor: str | None) -> None:
+    known = [value for measure in module.measures.values() for value in measure.facts]
+    if monitor is not None and monitor not in known:
+        raise UserError(f"monitor={monitor}", ", ".join(nearest(monitor, known)), "name a value of the chosen metrics")
+
+
+def learner(config: Mapping[str, Any], player: str, allow: Sequence[str]) -> Learner:
+    """The player's own settings, merged over those that all players share."""
+    own = dict(config["optimizers"][player])
+    scheduler, ema = own.pop("scheduler"), own.pop("ema")
+    node = dict(config["optimizer"]) | own
+
+    def optimizer(parameters: Iterable[nn.Parameter]) -> Optimizer:
+        return build(node, allow, params=list(parameters))
+
+    def schedule(optimizer: Optimizer) -> LRScheduler:
+        return build(scheduler, allow, optimizer=optimizer)
+
+    def average(network: nn.Module) -> MovingAverage:
+        return MovingAverage(network, ema["decay"], ema["start"])
+
+    return Learner(optimizer, schedule if scheduler else None, average if ema["decay"] is not None else None)
+
+
+def better(module: AlternatingModule) -> Callable[[float, float], bool] | None:
+    """Whether the monitored value improved, by the direction that its metric declares."""
+    for measure in module.measures.values():
+        if module.monitor is not None and module.monitor in measure.facts:
+            sign = 1 if measure.facts[module.monitor].higher_is_better else -1
+            return lambda new, old: sign * new > sign * old
+    return None
+
+
+def trainer(config: Mapping[str, Any], callbacks: Sequence[Callback]) -> Trainer:
+    """A Trainer that only runs batches and validations: it saves, logs, launches and prints nothing of its own."""
+    quiet()
+    node = config["trainer"]
+    kind, ranks = node["accelerator"], node["devices"]
+    plugins: list[Any] = []
+    if node["precision"] != "32":
+        scaler = torch.amp.GradScaler(kind) if node["precision"] == "16-mixed" else None
+        plugins.append(MixedPrecision(node["precision"], kind, scaler))
+    if ranks > 1:
+        plugins.append(LightningEnvironment())
+    return Trainer(
+        accelerator=kind,
+        devices=ranks,
+        strategy=SummedGradients() if ranks > 1 else "auto",
+        plugins=plugins,
+        max_steps=node["max_steps"],
+        max_epochs=1,
+        val_check_interval=config["validate_every"],
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        inference_mode=False,
+        logger=False,
+        callbacks=list(callbacks),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def quiet() -> None:
+    """Lightning's banners and hints speak of flags that we set ourselves."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "pytorch_lightning.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*in eval mode.*")

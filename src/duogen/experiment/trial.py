@@ -1,0 +1,235 @@
+"""One trial: a resolved config in, one run folder out."""
+
+import os
+import secrets
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from signal import SIGINT
+from typing import Any
+
+import torch
+from pytorch_lightning import Trainer
+
+from duogen.callbacks.checkpoints import FORMAT, Checkpoints, seed_generators
+from duogen.callbacks.guards import NotFinite, Stop
+from duogen.callbacks.progress import Progress
+from duogen.callbacks.records import Records, RowFile
+from duogen.callbacks.samples import Samples
+from duogen.callbacks.trackers import Guarded, TrackedRun, Tracker
+from duogen.data.examples import ExamplesData
+from duogen.errors import UserError
+from duogen.experiment import assemble
+from duogen.experiment.build import build
+from duogen.experiment.checkpoint import load
+from duogen.experiment.folder import RunFolder
+from duogen.experiment.key import run_key
+from duogen.experiment.measuring import measured
+from duogen.experiment.provenance import provenance
+from duogen.modules.alternating import AlternatingModule
+from duogen.records import RunRecord
+from duogen.seeds import derive
+
+EXIT = {"done": 0, "pruned": 0, "failed": 1, "nan": 1, "oom": 1, "timeout": 1, "preempted": 75, "interrupted": 130}
+SAMPLE_COUNT = 64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A trial before it starts: what to run, where, and how it came to be asked for."""
+
+    config: Mapping[str, Any]
+    folder: Path
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
+    allow: Sequence[str] = ()
+
+
+def run(plan: Plan) -> int:
+    """Runs the trial on this process's rank and returns its exit code; the folder says all else.
+
+    Raises:
+        UserError: the config cannot be built, or the folder is in use; then no folder is made.
+    """
+    config = plan.config
+    module, data = assemble.module(config, plan.allow), assemble.data(config, plan.allow)
+    assemble.teach(module, config, plan.allow)
+    data.setup()
+    _ = data.batches_per_epoch
+    trial = Trial(plan, module, data, rank=rank_of(config))
+    with ExitStack() as stack:
+        if trial.rank == 0:
+            stack.enter_context(trial.folder.lock())
+        return trial.run()
+
+
+def rank_of(config: Mapping[str, Any]) -> int:
+    return int(os.environ["RANK"]) if config["trainer"]["devices"] > 1 else 0
+
+
+class Trial:
+    """One run in its folder, from the record that says `running` to the one that says how it ended."""
+
+    def __init__(self, plan: Plan, module: AlternatingModule, data: ExamplesData, rank: int) -> None:
+        self.plan, self.config, self.module, self.data, self.rank = plan, plan.config, module, data, rank
+        self.folder = RunFolder(plan.folder)
+        self.stop = Stop(self.config["log_every"])
+        self.trackers: list[Tracker] = []
+        self.started = time.monotonic()
+
+    def run(self) -> int:
+        resumed = load(self.folder.last) if self.folder.last.exists() else None
+        self.record = self.opened(resumed)
+        self.before = self.record.wall_s
+        self.write()
+        code = EXIT["failed"]
+        try:
+            status, error = self.outcome(resumed)
+            self.record = replace(self.record, status=status, error=error)
+            code = EXIT[status]
+            return code
+        finally:
+            if self.record.status == "running":
+                self.record = replace(self.record, status="failed", error=traceback.format_exc())
+            self.write()
+            for tracker in self.trackers:
+                tracker.close(code)
+
+    def opened(self, resumed: Mapping[str, Any] | None) -> RunRecord:
+        """The record as it stands while the run goes on; a continued run keeps its tracker's id and its keys."""
+        key, old = run_key(self.config), self.folder.record()
+        record = old or RunRecord(key, [key], "running", self.plan.choices, self.plan.overrides, self.config["seed"])
+        tracker = record.tracker or {"id": f"{key}-{secrets.token_hex(3)}"}
+        data = {"name": str(self.plan.choices.get("data", "")), "sha256": self.data.checksum()}
+        return replace(
+            record,
+            key=key,
+            keys=list(dict.fromkeys([*record.keys, key])),
+            status="running",
+            tracker=tracker,
+            steps=resumed["step"] if resumed else 0,
+            provenance=provenance(data, str(torch.device(self.config["trainer"]["accelerator"]))),
+            error=None,
+        )
+
+    def write(self) -> None:
+        if self.rank == 0:
+            wall = self.before + time.monotonic() - self.started
+            self.record = replace(self.record, wall_s=round(wall, 3))
+            self.folder.write_record(self.record)
+
+    def outcome(self, resumed: Mapping[str, Any] | None) -> tuple[str, str | None]:
+        """Trains, measures, and names what happened; only a user's mistake passes through."""
+        try:
+            return self.fit(resumed), None
+        except UserError:
+            raise
+        except NotFinite as error:
+            return "nan", str(error)
+        except KeyboardInterrupt:
+            return "interrupted", None
+        except torch.OutOfMemoryError as error:
+            return "oom", str(error)
+        except Exception:
+            print(traceback.format_exc(), file=sys.stderr)
+            return "failed", traceback.format_exc()[-4000:]
+
+    def fit(self, resumed: Mapping[str, Any] | None) -> str:
+        config, module = self.config, self.module
+        if resumed is not None:
+            refuse_other_world(resumed, config)
+            module.load_state_dict(resumed["module"])
+        rows = self.rows(resumed)
+        self.trackers += self.tracked(resumed)
+        checkpoints = self.checkpoints(rows, resumed)
+        batch_size = config["data"]["batch_size"]
+        callbacks = [
+            Records(rows, self.trackers, config["log_every"], config["validate_every"], batch_size),
+            Samples(
+                self.samples_folder(), self.trackers, SAMPLE_COUNT, config["seed"], self.data.train_values(SAMPLE_COUNT)
+            ),
+            checkpoints,
+            self.stop,
+            *([Progress(config["log_every"])] if self.rank == 0 else []),
+        ]
+        trainer = assemble.trainer(config, callbacks)
+        seed_generators(derive(config["seed"], "noise", self.rank))
+        start_at(trainer, resumed["step"] if resumed else 0)
+        trainer.fit(module, datamodule=self.data)
+        self.record = replace(self.record, steps=trainer.global_step, updates=dict(module.progress.updates))
+        if self.stop.signal is not None and trainer.global_step < trainer.max_steps:
+            return "interrupted" if self.stop.signal == SIGINT else "preempted"
+        metrics = measured(trainer, module, self.data, config["seed"])
+        self.record = replace(self.record, metrics=metrics)
+        return "done"
+
+    def rows(self, resumed: Mapping[str, Any] | None) -> RowFile | None:
+        if self.rank > 0:
+            return None
+        self.folder.write_config(self.config)
+        return RowFile(self.folder.rows, resumed["rows"] if resumed else 0)
+
+    def samples_folder(self) -> Path | None:
+        return self.folder.samples if self.rank == 0 else None
+
+    def tracked(self, resumed: Mapping[str, Any] | None) -> list[Tracker]:
+        """The configured trackers, open on this run; rank 0 alone has any."""
+        if self.rank > 0:
+            return []
+        run = TrackedRun(
+            folder=self.folder.path,
+            id=self.record.tracker["id"],
+            name=f"{self.config['name']}-{self.record.key}",
+            group=None,
+            tags=[f"{group}={choice}" for group, choice in self.plan.choices.items() if isinstance(choice, str)],
+            config=self.config,
+            step=resumed["step"] if resumed else 0,
+            rows=self.folder.rows,
+        )
+        trackers = [Guarded(build(node, self.plan.allow)) for node in self.config["loggers"].values()]
+        for tracker in trackers:
+            tracker.open(run)
+        return list(trackers)
+
+    def checkpoints(self, rows: RowFile | None, resumed: Mapping[str, Any] | None) -> Checkpoints:
+        config = self.config
+        portable = {name: value for name, value in config.items() if name not in ("run_dir", "resume", "fresh")}
+        return Checkpoints(
+            self.folder.checkpoints if self.rank == 0 else None,
+            {"format": FORMAT, "config": portable, "key": self.record.key},
+            rows,
+            config["checkpoint_every"],
+            config["validate_every"],
+            config["keep"],
+            resumed,
+            assemble.better(self.module),
+            self.note,
+        )
+
+    def note(self, files: list[dict[str, Any]]) -> None:
+        """A new checkpoint stands: the record says so."""
+        updates = dict(self.module.progress.updates)
+        self.record = replace(self.record, checkpoints=list(files), steps=files[-1]["step"], updates=updates)
+        self.write()
+
+
+def start_at(trainer: Trainer, step: int) -> None:
+    """Lets a new Trainer count on from `step`: its steps, and the batches by which validations are due."""
+    loop = trainer.fit_loop.epoch_loop
+    for counter in (loop.manual_optimization.optim_step_progress.total, loop.batch_progress.total):
+        for name in vars(counter):
+            setattr(counter, name, step)
+
+
+def refuse_other_world(resumed: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    saved, ranks = len(resumed["ranks"]), config["trainer"]["devices"]
+    if saved != ranks:
+        raise UserError(
+            f"trainer.devices={ranks} cannot continue a run of {saved}",
+            f"trainer.devices={saved}",
+            "continue with as many ranks as it began with, or start over with fresh=true",
+        )

@@ -1,0 +1,171 @@
+import copy
+
+import pytest
+
+from duogen.compose import compose
+from duogen.conftree import conf_dir
+from duogen.errors import UserError
+from duogen.experiment.pairs import Row, refuse, rows
+
+CONFIG = {
+    "seed": 0,
+    "discriminator": {
+        "_target_": "duogen.networks.images.DcganDiscriminator",
+        "batch_norm": False,
+        "spectral_norm": False,
+    },
+    "adversarial": {"_target_": "duogen.objectives.adversarial.Hinge"},
+    "penalties": {},
+    "model": {"_target_": "duogen.modules.gan.GAN", "weight_clip": None},
+    "turns": {
+        "_target_": "duogen.modules.turns.Alternate",
+        "discriminator": {"player": "discriminator", "accumulate": 1},
+        "generator": {"player": "generator", "accumulate": 1},
+    },
+    "optimizers": {"generator": {"lr": 0.1}, "discriminator": {"lr": 0.1}},
+    "trainer": {"precision": 32},
+}
+WASSERSTEIN = {"adversarial._target_": "duogen.objectives.adversarial.Wasserstein"}
+MIXED = {"trainer.precision": "16-mixed"}
+
+GRADIENT_PENALTIES = [{f"penalties.{name}": {"weight": 10.0}} for name in ("gradient_penalty", "r1", "r2")]
+CLIPPED, SPECTRAL = {"model.weight_clip": 0.01}, {"discriminator.spectral_norm": True}
+NORMED = {"discriminator.batch_norm": True}
+ACCUMULATED = {"turns.generator.accumulate": 4}
+BOUNDS = ["Wasserstein", "penalties.gradient_penalty", "penalties.r1", *CLIPPED, "discriminator.spectral_norm=true"]
+
+# Per row: the config that it refuses, words of both sides, of the remedy, and the configs next to it that pass.
+CASES = [
+    (
+        WASSERSTEIN,
+        BOUNDS,
+        "model.weight_clip=0.01",
+        [*(WASSERSTEIN | bound for bound in (*GRADIENT_PENALTIES, CLIPPED, SPECTRAL)), CLIPPED],
+    ),
+    *(
+        (
+            penalty | NORMED,
+            [*penalty, "discriminator.batch_norm=true"],
+            "discriminator.batch_norm=false",
+            [penalty, NORMED],
+        )
+        for penalty in GRADIENT_PENALTIES
+    ),
+    (
+        MIXED | ACCUMULATED,
+        ["trainer.precision=16-mixed", "turns.generator.accumulate=4", "optimizers"],
+        "trainer.precision=bf16-mixed",
+        [
+            MIXED,
+            ACCUMULATED,
+            ACCUMULATED | {"trainer.precision": "bf16-mixed"},
+            MIXED | ACCUMULATED | {"optimizers": {"autoencoder": {"lr": 0.1}}},
+        ],
+    ),
+]
+TABLE = rows(conf_dir() / "pairs.yaml")
+
+
+def changed(changes):
+    config = copy.deepcopy(CONFIG)
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        node = config
+        for parent in parents:
+            node = node[parent]
+        node[last] = value
+    return config
+
+
+def test_every_row_of_the_table_has_its_case():
+    assert len(CASES) == len(TABLE) >= 5
+    for row, (refusal, _, _, acceptances) in zip(TABLE, CASES, strict=True):
+        assert row.refuses(changed(refusal))
+        assert acceptances
+        assert not any(row.refuses(changed(changes)) for changes in acceptances)
+
+
+def test_the_default_passes():
+    refuse(CONFIG)
+
+
+@pytest.mark.parametrize(("changes", "sides", "remedy"), [case[:3] for case in CASES])
+def test_a_pair_is_refused_with_both_sides_and_the_remedy(changes, sides, remedy):
+    with pytest.raises(UserError) as caught:
+        refuse(changed(changes))
+    assert [side for side in sides if side not in caught.value.given] == []
+    assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize("changes", [changes for case in CASES for changes in case[3]])
+def test_the_pair_beside_it_passes(changes):
+    refuse(changed(changes))
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: next(iter(row.given)))
+def test_every_path_of_the_table_is_one_of_the_config(row):
+    top = {path.split(".")[0] for conditions in (row.given, *row.needs_any) for path in conditions}
+    assert top <= set(CONFIG)
+    assert row.because
+    assert row.remedy
+
+
+@pytest.mark.parametrize("key", CONFIG)
+@pytest.mark.parametrize("instead", ["nothing", None, 3, "x", [], {}, {"a": 1}])
+@pytest.mark.parametrize("changes", [{}, WASSERSTEIN | CLIPPED, MIXED | ACCUMULATED])
+def test_a_config_of_another_shape_does_not_break_the_rules(key, instead, changes):
+    config = changed(changes) | {key: instead}
+    if instead == "nothing":
+        del config[key]
+    refusals = [row.error(config) for row in TABLE if row.refuses(config)]
+    assert all(isinstance(refusal, UserError) for refusal in refusals)
+    refuse({})
+
+
+NO_NORM = "discriminator.batch_norm=false"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "mended"),
+    [
+        (["adversarial=wasserstein"], ["model.weight_clip=0.01"]),
+        (["adversarial=wasserstein"], ["penalty=[gradient_penalty]", NO_NORM]),
+        (["adversarial=wasserstein"], ["discriminator.spectral_norm=true"]),
+        (["penalty=[gradient_penalty]"], [NO_NORM]),
+        (["penalty=[r1]"], [NO_NORM]),
+        (["penalty=[r2]"], [NO_NORM]),
+        (["trainer.precision=16-mixed", "turns.generator.accumulate=4"], ["trainer.precision=bf16-mixed"]),
+    ],
+)
+def test_the_shipped_configs_are_refused_and_the_remedy_helps(overrides, mended):
+    shipped = ["model=gan", "generator=dcgan", "discriminator=dcgan"]
+    with pytest.raises(UserError):
+        refuse(compose([*shipped, *overrides]).config)
+    refuse(compose([*shipped, *overrides, *mended]).config)
+
+
+@pytest.mark.parametrize(
+    ("given", "needs_any", "config", "expected"),
+    [
+        ({"a.b": 3}, (), {"a": {"b": 3}}, True),
+        ({"a.b": 3}, (), {"a": {"b": 5}}, False),
+        ({"a.b": 3}, (), {"a": 3}, False),
+        ({"a": "set"}, (), {"a": {}}, True),
+        ({"a": "set"}, (), {"a": 0}, True),
+        ({"a": "set"}, (), {"a": None}, False),
+        ({"a": "set"}, (), {}, False),
+        ({"*.b": 3}, (), {"a": {"b": 1}, "c": {"b": 3}}, True),
+        ({"*.b": 3}, (), {"a": {"b": 1}, "c": [3]}, False),
+        ({"a": {"more_than": 1}}, (), {"a": 2}, True),
+        ({"a": {"more_than": 1}}, (), {"a": 1}, False),
+        ({"a": {"more_than": 1}}, (), {"a": "2"}, False),
+        ({"a": {"more_than": 1}}, (), {"a": {"x": 1, "y": 1}}, True),
+        ({"a": {"more_than": 1}}, (), {"a": {"x": 1}}, False),
+        ({"a": 3, "b": 5}, (), {"a": 3, "b": 5}, True),
+        ({"a": 3, "b": 5}, (), {"a": 3, "b": 7}, False),
+        ({"a": 3}, ({"b": 5}, {"c": 7}), {"a": 3, "c": 7}, False),
+        ({"a": 3}, ({"b": 5, "c": 7},), {"a": 3, "c": 7}, True),
+    ],
+)
+def test_the_language_of_the_table(given, needs_any, config, expected):
+    assert Row(given=given, needs_any=needs_any, because="of it", remedy="leave it").refuses(config) is expected
