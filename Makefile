@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check faults bench clean
+.PHONY: help setup demo test check faults promises bench clean
 
 help:  ## Lists the targets.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,7 +19,7 @@ demo: .venv/installed  ## Trains a GAN on real handwritten digits and prints its
 	$(BIN)/duogen train logger=csv
 
 test: .venv/installed  ## Runs the test suite.
-	$(BIN)/python -m pytest --quiet --numprocesses 2 -m 'not faults'
+	$(BIN)/python -m pytest --quiet --numprocesses 2 -m 'not faults and not demo'
 
 check: .venv/installed  ## Runs ruff, the type checker and the checks of the docs.
 	$(BIN)/ruff format --check .
@@ -29,6 +29,9 @@ check: .venv/installed  ## Runs ruff, the type checker and the checks of the doc
 
 faults: .venv/installed  ## Kills real runs at random instants and continues them.
 	$(BIN)/python -m pytest --quiet --numprocesses 2 -m faults tests/faults
+
+promises: .venv/installed  ## Trains the demos at their full budget and holds them to what they promise.
+	$(BIN)/python -m pytest --quiet --numprocesses 2 -m demo tests/demo
 
 bench: .venv/installed  ## Measures speed beside hand-written loops.
 	$(BIN)/python benchmarks/step.py

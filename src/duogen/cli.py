@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from duogen.errors import UserError, nearest
 
@@ -37,11 +38,17 @@ DESCRIBED = (
 )
 
 
+class Parser(argparse.ArgumentParser):
+    """Leaves the telling of mistakes to `main`."""
+
+    def error(self, message: str) -> NoReturn:
+        usage = " ".join(self.format_usage().split()).removeprefix("usage: ")
+        raise UserError(message, usage, "see duogen --help; settings are written name=value")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line: every command has one sentence and one example."""
-    top = argparse.ArgumentParser(
-        prog="duogen", description="Train, evaluate and sample pairs of networks that learn in turns."
-    )
+    top = Parser(prog="duogen", description="Train, evaluate and sample pairs of networks that learn in turns.")
     top.add_argument("--version", action="store_true", help="print the version")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     for name, text, example, shape in DESCRIBED:
@@ -62,18 +69,26 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; a user's mistake is printed in three parts and gives exit code 2."""
-    options = parser().parse_args(argv)
-    if options.command is None:
-        print(version()) if options.version else parser().print_help()
-        return 0
     try:
-        sys.path.insert(0, str(Path.cwd()))
+        options = parser().parse_args(known(sys.argv[1:] if argv is None else argv))
+        if options.command is None:
+            print(version()) if options.version else parser().print_help()
+            return 0
+        if options.allow:
+            sys.path.append(str(Path.cwd()))
         return COMMANDS[options.command](options)
     except UserError as error:
         print(f"duogen: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def known(argv: Sequence[str]) -> Sequence[str]:
+    """The arguments as given, of which the first is a command or an option."""
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        raise UserError(f"duogen {argv[0]}", ", ".join(nearest(argv[0], COMMANDS)), "see duogen --help")
+    return argv
 
 
 def version() -> str:
@@ -96,12 +111,20 @@ def train(options: argparse.Namespace) -> int:
     from duogen.experiment import begin
 
     if config["resume"]:
+        refuse_contradiction(config)
         name = config["name"] or f"{composed.choices['model']}-{composed.choices['data']}"
         folder, before = begin.resumed(str(config["resume"]), name)
         overrides = [*before, *(override for override in overrides if not override.startswith("resume="))]
         composed = compose(overrides, options.config_dir)
         config = composed.config | {"run_dir": str(folder.path), "resume": str(folder.path)}
     return begin.train(config, composed.choices, overrides, options.allow)
+
+
+def refuse_contradiction(config: Mapping[str, Any]) -> None:
+    for name in ("fresh", "run_dir"):
+        if config[name]:
+            given = f"{name}={str(config[name]).lower() if config[name] is True else config[name]}"
+            raise UserError(f"resume={config['resume']} with {given}", "one of them", f"drop resume or {name}")
 
 
 def check(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from duogen.callbacks import login, trackers
+from duogen.callbacks import trackers
 from duogen.callbacks.trackers import Csv, Guarded, TensorBoard, TrackedRun, Tracker, WeightsAndBiases
 from duogen.errors import UserError
 
@@ -335,43 +335,6 @@ def test_an_unknown_mode_is_refused():
     with pytest.raises(UserError) as caught:
         WeightsAndBiases("duogen", "of-line")
     assert caught.value.allowed.startswith("offline")
-
-
-@pytest.mark.parametrize(
-    ("asked", "environment", "allowed"),
-    [
-        (None, {}, "offline"),
-        ("online", {}, "offline"),
-        (None, {"WANDB_MODE": "online"}, "offline"),
-        (None, {"WANDB_MODE": "disabled"}, None),
-        ("disabled", {}, "disabled"),
-        (None, {"WANDB_API_KEY": "k"}, None),
-        (None, {"WANDB_API_KEY": "k", "WANDB_MODE": "offline"}, None),
-        ("online", {"WANDB_API_KEY": "k"}, "online"),
-    ],
-)
-def test_nothing_that_needs_a_login_is_asked_for_without_one(monkeypatch, asked, environment, allowed):
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert login.allowed_mode(asked) == allowed
-
-
-@pytest.mark.parametrize(
-    ("content", "server", "found"),
-    [
-        ("machine api.wandb.ai login user password secret\n", None, True),
-        ("machine api.wandb.ai login user password secret\n", "https://mine.test", False),
-        ("machine mine.test login user password secret\n", "https://mine.test", True),
-        ("machine elsewhere.test login user password secret\n", None, False),
-        ("machine api.wandb.ai login", None, False),
-    ],
-)
-def test_a_login_is_found_in_the_netrc_file(tmp_path, content, server, found):
-    (tmp_path / "netrc").write_text(content)
-    if server:
-        (tmp_path / "wandb-config").mkdir()
-        (tmp_path / "wandb-config" / "settings").write_text(f"[default]\nbase_url = {server}\n")
-    assert login.logged_in() is found
 
 
 def wandb_records(path: Path) -> list[Any]:

@@ -40,7 +40,7 @@ class Watch:
         self.acts += 1
         player = turns.turns[name].player
         parameters, buffers = copies(module, "parameters"), copies(module, "buffers")
-        act(turns, module, name, batch)
+        loss = act(turns, module, name, batch)
         own = self.own(module, player)
         assert changed(parameters, copies(module, "parameters")) == set()
         outside = [n for n, p in module.named_parameters() if p.grad is not None and n not in own]
@@ -50,6 +50,7 @@ class Watch:
         allowed = tuple(module.changing_buffers)
         moved = changed(buffers, copies(module, "buffers"))
         assert [n for n in moved if n not in mine and not n.startswith(allowed)] == []
+        return loss
 
     def update(self, update, module, name, turn, window):
         own = self.own(module, turn.player)
@@ -94,6 +95,23 @@ def test_isolation_holds_with_the_gans_options(overrides, tmp_path, monkeypatch)
     run(case.config("budget.steps=12", *overrides), tmp_path / "run")
     assert set(watch.moved) == {"generator", "discriminator"}
     assert all(all(finite) for finite in watch.reached.values())
+
+
+@pytest.mark.parametrize("turns", ["alternate", "simultaneous"])
+def test_clipped_weights_are_clipped_whenever_the_generator_learns(turns, tmp_path, monkeypatch):
+    """Arjovsky et al. 2017, algorithm 1: the critic is clipped after its step, before anybody sees it."""
+    case = next(case for case in CASES if case.name == "gan")
+    act, seen = Turns.act, []
+
+    def watched(self, module, name, batch):
+        seen.append((module.step, max(float(p.abs().max()) for p in module.parameters_of("discriminator"))))
+        return act(self, module, name, batch)
+
+    monkeypatch.setattr(Turns, "act", watched)
+    settings = ("adversarial=wasserstein", "model.weight_clip=0.01", "optimizer=rmsprop", "optimizer.lr=0.1")
+    run(case.config("budget.steps=4", f"turns={turns}", *settings), tmp_path / "run")
+    assert len(seen) == 8
+    assert all(largest <= 0.01 for step, largest in seen[2 if turns == "simultaneous" else 1 :])
 
 
 def test_isolation_holds_for_convolutions_with_batch_norm(tmp_path, monkeypatch):

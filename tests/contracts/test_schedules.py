@@ -70,7 +70,7 @@ def test_feedback_moves_in_after_turn_and_nowhere_else(case, tmp_path, monkeypat
 
     def watched_act(turns, module, name, batch):
         taken["before"] = buffers(module)
-        act(turns, module, name, batch)
+        return act(turns, module, name, batch)
 
     monkeypatch.setattr(case.tiny, "after_turn", watched_after)
     monkeypatch.setattr(Turns, "act", watched_act)

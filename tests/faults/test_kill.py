@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from contracts.test_resume import assert_equal, final, rows
 
+from contracts.test_resume import assert_equal, final, rows
 from duogen.experiment.folder import RunFolder
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
-STEPS = 400
+STEPS = 240
 COMMAND = (
     "train data=ring generator=mlp discriminator=mlp data.train_size=2000 data.evaluation_size=200 data.batch_size=32 "
     f"budget.steps={STEPS} log_every=7 validate_every=5 checkpoint_every=3 scheduler=linear trainer=cpu logger=csv "
@@ -72,7 +72,8 @@ def whole(tmp_path_factory):
     return folder, time.monotonic() - begun
 
 
-INSTANTS = [random.Random(2026).uniform(0.02, 0.98) for _ in range(10)]
+DRAWN = random.Random(2026)
+INSTANTS = [DRAWN.uniform(0.0, 1.0) for _ in range(10)]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -102,9 +103,11 @@ def start_ranks(folder: Path) -> subprocess.Popen:
 
 def rank_pids(parent: int) -> list[int]:
     """The ranks: processes that lead a group of their own below the command's forkserver."""
-    servers = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and field(int(p.name), 1) == str(parent)]
-    children = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and field(int(p.name), 1) in map(str, servers)]
-    return [pid for pid in children if field(pid, 2) == str(pid)]
+    servers = [
+        int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and field(int(p.name), 1) == str(parent)
+    ]
+    everyone = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()]
+    return [pid for pid in everyone if field(pid, 1) in map(str, servers) and field(pid, 2) == str(pid)]
 
 
 def begin_ranks(folder: RunFolder) -> tuple[subprocess.Popen, list[int]]:

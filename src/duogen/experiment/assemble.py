@@ -132,8 +132,9 @@ def trainer(config: Mapping[str, Any], callbacks: Sequence[Callback]) -> Trainer
 
 def quiet() -> None:
     """Lightning's banners and hints speak of flags that we set ourselves."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "pytorch_lightning.utilities.rank_zero"):
+    for name in ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*in eval mode.*")
+    warnings.filterwarnings("ignore", message="The ``compute`` method of metric")

@@ -5,49 +5,74 @@ from pathlib import Path
 from typing import Any
 
 from duogen.errors import UserError
-from duogen.experiment import ranks, trial
+from duogen.experiment import assemble, ranks, trial
+from duogen.experiment.check import rehearse
 from duogen.experiment.folder import RunFolder
 from duogen.experiment.key import differences, run_key
 from duogen.experiment.resolve import resolve
 from duogen.experiment.summary import show
 from duogen.experiment.trial import Plan
 
+ANEW = ("fresh", "resume", "run_dir")
+
 
 def train(config: Mapping[str, Any], choices: Mapping[str, Any], overrides: Sequence[str], allow: Sequence[str]) -> int:
     """Runs the composed config, or continues or reports what its folder already holds; returns the exit code."""
     resolved = resolve(config, f"{choices.get('model')}-{choices.get('data')}", allow)
-    place = Path(resolved["run_dir"] or Path("runs") / resolved["name"] / run_key(resolved)).expanduser().absolute()
-    folder = RunFolder(place)
-    plan = Plan(resolved, place, choices, overrides, allow)
-    if config["fresh"] and folder.record() is not None:
-        with folder.lock():
-            folder.clear()
-    elif finished(folder, resolved):
-        print(f"{place} is done; fresh=true would start it over.")
+    folder = RunFolder(place(resolved))
+    begun = folder.record() is not None and folder.config() is not None
+    if not begun:
+        refuse_foreign(folder)
+    elif not config["fresh"] and finished(folder, resolved):
+        print(f"{folder.path} is done; fresh=true would start it over.")
         show(folder)
         return 0
-    count = resolved["trainer"]["devices"]
-    if count > 1:
-        print(f"{count} ranks; each turn sums its gradients over them in one all-reduce.")
-    code = ranks.launch(trial.run, count, plan) if count > 1 else trial.run(plan)
-    if folder.record() is not None:
-        show(folder)
+    code = launch(Plan(resolved, folder.path, choices, overrides, allow), over=config["fresh"] or not begun)
+    show(folder)
     return code
+
+
+def place(config: Mapping[str, Any]) -> Path:
+    """The run's folder: as given, else one that answers to the run's key, else a new one of that name."""
+    if config["run_dir"]:
+        return Path(config["run_dir"]).expanduser().absolute()
+    home, key = (Path("runs") / config["name"]).absolute(), run_key(config)
+    if not (home / key).exists():
+        for record in home.glob("*/record.json"):
+            if f'"{key}"' in record.read_text(encoding="utf-8"):
+                return record.parent
+    return home / key
+
+
+def launch(plan: Plan, over: bool) -> int:
+    """Runs the plan on its ranks, after all that can be refused before a folder is made, cleared or given to ranks."""
+    config, folder, count = plan.config, RunFolder(plan.folder), plan.config["trainer"]["devices"]
+    rehearse(config, plan.allow)
+    if count > 1 or folder.path.exists():
+        data = assemble.data(config, plan.allow)
+        data.setup()
+        _ = data.batches_per_epoch
+    if over and folder.path.exists():
+        with folder.lock():
+            folder.clear()
+    if count == 1:
+        return trial.run(plan)
+    with folder.lock():
+        print(f"{count} ranks; each turn sums its gradients over them in one all-reduce.")
+    return ranks.launch(trial.run, count, plan)
 
 
 def finished(folder: RunFolder, config: Mapping[str, Any]) -> bool:
     """Whether there is nothing left to run; what may not be continued is refused."""
-    record = folder.record()
-    if record is None:
-        refuse_foreign(folder)
-        return False
-    changed = differences(folder.config(), config)
-    if config["resume"]:
+    record, old = folder.record(), folder.config()
+    assert record is not None
+    assert old is not None
+    changed = differences(old, config)
+    if config["resume"] or run_key(config) in record.keys:
         changed.pop("trainer.max_steps", None)
     if changed:
-        shown = "; ".join(f"{path}: {old} there, {new} here" for path, (old, new) in changed.items())
         raise UserError(
-            f"{folder.path} holds another run ({shown})",
+            f"{folder.path} holds another run ({told(changed)})",
             "the same settings; trainer.max_steps may differ with resume=PATH",
             "use another run_dir, drop the override, or start over with fresh=true",
         )
@@ -58,6 +83,14 @@ def finished(folder: RunFolder, config: Mapping[str, Any]) -> bool:
             "change the settings, or start it over with fresh=true",
         )
     return record.status in ("done", "pruned") and record.steps >= config["trainer"]["max_steps"]
+
+
+def told(changed: Mapping[str, tuple[Any, Any]]) -> str:
+    """The differences in words; one that interpolations repeat is told once, where its path is shortest."""
+    first: dict[tuple[str, str], str] = {}
+    for path in sorted(changed, key=lambda path: (path.count("."), path)):
+        first.setdefault((path.rpartition(".")[2], repr(changed[path])), path)
+    return "; ".join(f"{path}: {changed[path][0]} there, {changed[path][1]} here" for path in first.values())
 
 
 def refuse_foreign(folder: RunFolder) -> None:
@@ -88,4 +121,4 @@ def resumed(resume: str, name: str) -> tuple[RunFolder, Sequence[str]]:
             "last, or the folder of a run (it holds record.json)",
             "start the run without resume",
         )
-    return folder, record.overrides
+    return folder, [given for given in record.overrides if given.partition("=")[0].lstrip("+") not in ANEW]

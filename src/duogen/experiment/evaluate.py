@@ -12,6 +12,7 @@ from rich.console import Console
 from duogen.callbacks.pictures import picture, save_atomic
 from duogen.errors import UserError
 from duogen.experiment import assemble
+from duogen.experiment.build import check
 from duogen.experiment.checkpoint import load
 from duogen.experiment.measuring import measured
 from duogen.experiment.resolve import device
@@ -26,24 +27,30 @@ LIMIT = 1_000_000
 def restored(checkpoint: Path, allow: Sequence[str]) -> tuple[AlternatingModule, dict[str, Any]]:
     """The module of a checkpoint as it was, and the config that it was built from, on this machine's device."""
     content = load(checkpoint)
-    config = content["config"]
-    trainer = device(config["trainer"] | {"accelerator": "auto", "devices": 1})
-    config = config | {"trainer": trainer, "compile": False}
-    module = assemble.module(config, allow)
-    assemble.teach(module, config, allow)
+    check(content["config"], allow)
     try:
+        config = content["config"] | {"compile": False}
+        config["trainer"] = device(config["trainer"] | {"accelerator": "auto", "devices": 1})
+        module = assemble.module(config, allow)
+        assemble.teach(module, config, allow)
         module.load_state_dict(content["module"])
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, LookupError, TypeError, AttributeError) as error:
         raise UserError(
-            f"checkpoint {checkpoint} does not fit its own config ({str(error).splitlines()[0]})",
-            "weights of the networks that the config names",
+            f"checkpoint {checkpoint} does not fit its own config ({type(error).__name__}: {first_line(error)})",
+            "a config, and weights of the networks that it names",
             "use a checkpoint that duogen wrote",
         ) from None
     return module, config
 
 
+def first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
 def evaluate(checkpoint: Path, out: Path | None, allow: Sequence[str]) -> int:
     """Prints the metrics of a checkpoint on the test split; `out` takes them as JSON."""
+    if out is not None and out.is_dir():
+        raise UserError(f"out={out} is a folder", "a file", f"use out={out / 'metrics.json'}")
     module, config = restored(checkpoint, allow)
     data = assemble.data(config, allow)
     data.setup()
@@ -57,8 +64,8 @@ def evaluate(checkpoint: Path, out: Path | None, allow: Sequence[str]) -> int:
 
 def sample(checkpoint: Path, count: int, out: Path, seed: int, allow: Sequence[str]) -> int:
     """Writes `count` samples of a checkpoint as a picture (.png) or an array (.npy); the same seed gives the same."""
-    if out.suffix not in (".png", ".npy"):
-        raise UserError(f"out={out}", "a name that ends in .png or .npy", f"use out={out.with_suffix('.png')}")
+    if out.suffix not in (".png", ".npy") or out.is_dir():
+        raise UserError(f"out={out}", "a file whose name ends in .png or .npy", "e.g. out=samples.png")
     if not 1 <= count <= LIMIT:
         raise UserError(f"n={count}", f"1 to {LIMIT}", "change n")
     module, config = restored(checkpoint, allow)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -44,14 +44,17 @@ class RunFolder:
         try:
             return RunRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{path} cannot be read ({type(error).__name__})",
-                "a record that duogen wrote",
-                "mend or remove the folder, or choose another with run_dir=PATH",
-            ) from error
+            raise unreadable(path, "a record that duogen wrote", error) from error
 
-    def config(self) -> dict[str, Any]:
-        return yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+    def config(self) -> dict[str, Any] | None:
+        """The resolved config of the run, or None where it has not come to training; an unreadable one is refused."""
+        path = self.path / "config.yaml"
+        if not path.exists():
+            return None
+        try:
+            return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except (yaml.YAMLError, ValueError, TypeError) as error:
+            raise unreadable(path, "a config that duogen wrote", error) from error
 
     def write_record(self, record: RunRecord) -> None:
         write_atomic(self.path / "record.json", (json.dumps(record.to_json(), indent=1) + "\n").encode())
@@ -60,16 +63,16 @@ class RunFolder:
         write_atomic(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False).encode())
 
     def foreign(self) -> list[str]:
-        """What lies in the folder that no run has written."""
-        return sorted(p.name for p in self.path.iterdir() if p.name not in OURS) if self.path.is_dir() else []
+        """What lies in the folder that no run has written: everything, where no run has ever locked it."""
+        names = sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
+        return [name for name in names if not ours(name)] if "lock" in names else names
 
     def clear(self) -> None:
-        """Removes what a run has written, and nothing else."""
-        for name in OURS:
-            path = self.path / name
-            if path.is_dir():
+        """Removes what a run has written and nothing else, the record first: what is left of the rest is no run."""
+        for path in [self.path / "record.json", *self.path.iterdir()]:
+            if path.is_dir() and not path.is_symlink() and ours(path.name):
                 shutil.rmtree(path)
-            elif name != "lock":
+            elif path.name != "lock" and ours(path.name):
                 path.unlink(missing_ok=True)
 
     def held(self) -> bool:
@@ -87,10 +90,9 @@ class RunFolder:
         """Holds the folder; the system lets go of it when the process ends, however it ends.
 
         Raises:
-            UserError: another process holds it.
+            UserError: another process holds it, or it cannot be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("a+") as file:
+        with self.lock_file() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -104,3 +106,22 @@ class RunFolder:
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+    def lock_file(self) -> IO[str]:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return (self.path / "lock").open("a+")
+        except OSError as error:
+            raise UserError(
+                f"{self.path} cannot be used: {error}", "a folder that you may write to", "choose another run_dir=PATH"
+            ) from error
+
+
+def ours(name: str) -> bool:
+    """Whether a run gives a file of its folder this name, or has left it half-written."""
+    return name in OURS or name.startswith(tuple(f".{whole}." for whole in OURS))
+
+
+def unreadable(path: Path, allowed: str, error: Exception) -> UserError:
+    remedy = "mend or remove the folder, or choose another with run_dir=PATH"
+    return UserError(f"{path} cannot be read ({type(error).__name__})", allowed, remedy)

@@ -1,14 +1,16 @@
 """A run's key: equal for equal runs, whatever is said of their folders, trackers and habits of logging."""
 
 import json
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
 FREE = (
     "hydra", "run_dir", "name", "resume", "fresh", "keep", "log_every", "checkpoint_every", "loggers", "callbacks",
-    "trial", "compile", "budget", "budgets", "data.workers", "data.root",
+    "trial", "compile", "budget", "budgets", "data.workers", "data.root", "data.folder",
 )  # fmt: skip
+MIRRORS = re.compile(r"data\.files\..*\.url")
 
 
 def run_key(config: Mapping[str, Any]) -> str:
@@ -22,7 +24,7 @@ def behaviour(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     kept = {}
     for name, value in config.items():
         path = f"{prefix}{name}"
-        if path not in FREE:
+        if path not in FREE and not MIRRORS.fullmatch(path):
             kept[name] = behaviour(value, f"{path}.") if isinstance(value, Mapping) else normalised(value)
     return kept
 

@@ -4,12 +4,16 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from typing import Any
+
+from duogen.errors import UserError
 
 GRACE_S = 5.0
 
@@ -56,9 +60,24 @@ def enter(work: Callable[..., int], environment: Mapping[str, str], arguments: S
     import torch
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(environment["WORLD_SIZE"])))
-    code = work(*arguments)
-    # Everything is on disk; the interpreter's own teardown could wait for a rank that is gone.
-    os._exit(code)
+    # Everything is on disk by then; the interpreter's own teardown could wait for a rank that is gone.
+    os._exit(answered(work, arguments, speaks=environment["RANK"] == "0"))
+
+
+def answered(work: Callable[..., int], arguments: Sequence[Any], speaks: bool) -> int:
+    """The exit code of a rank's work; all ranks meet a user's mistake, rank 0 says so."""
+    try:
+        return work(*arguments)
+    except UserError as error:
+        if speaks:
+            print(f"duogen: {error}", file=sys.stderr)
+        return 2
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
 
 
 def follow(sentinel: int) -> None:

@@ -1,25 +1,41 @@
 """From a composed config to one that says all that a run depends on: device, ranks, steps, the data's own facts."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from duogen.errors import UserError
+from duogen.errors import UserError, nearest
 from duogen.experiment.build import build, check
 from duogen.modules.turns import Turns
+
+LEAST = {
+    "seed": 0,
+    "log_every": 1,
+    "validate_every": 1,
+    "checkpoint_every": 1,
+    "keep": 1,
+    "data.batch_size": 1,
+    "data.workers": 0,
+}
 
 
 def resolve(config: Mapping[str, Any], name: str, allow: Sequence[str]) -> dict[str, Any]:
     """The config with its open ends closed; nothing is written and no network is built.
 
     Raises:
-        UserError: no such device, a budget without a limit, or turns that leave a batch without a player.
+        UserError: a number of the run out of its range, no such device, a budget without a limit, or turns that leave
+            a batch without a player.
     """
+    config = {"metrics": {}} | dict(config) | {"name": run_name(config["name"], name)}
+    refuse_odd(config)
     check(config, allow)
     turns = build(config["turns"], allow)
     data = dict(config["data"]) | dict(build(config["data"], allow).facts())
-    resolved = dict(config) | {"name": config["name"] or name, "data": data, "trainer": device(config["trainer"])}
+    resolved = config | {"data": data, "trainer": device(config["trainer"])}
+    refuse_idle(resolved)
     resolved["trainer"]["max_steps"] = steps = max_steps(resolved, turns, allow)
     gap = turns.gaps(steps)
     if gap is not None:
@@ -29,6 +45,73 @@ def resolve(config: Mapping[str, Any], name: str, allow: Sequence[str]) -> dict[
             "let one turn act every 1, or change start and until under turns",
         )
     return resolved
+
+
+def run_name(given: Any, otherwise: str) -> str:
+    """The run's name: as given, which must be that of one folder, else `otherwise`."""
+    if given is not None and (str(given) in ("", "..") or Path(str(given)).name != str(given)):
+        raise UserError(f"name={given}", "the name of one folder", "leave slashes out, or say run_dir=PATH")
+    return otherwise if given is None else str(given)
+
+
+def refuse_odd(config: Mapping[str, Any]) -> None:
+    """Refuses what is no constructor's argument, and so has no signature to be checked against."""
+    for path, least in LEAST.items():
+        group, _, name = path.rpartition(".")
+        whole(path, (config[group] if group else config)[name], least)
+    if not isinstance(config["fresh"], bool):
+        raise UserError(f"fresh={written(config['fresh'])}", "true, false", "use fresh=true to start over")
+    if not isinstance(config["monitor"], str | None):
+        raise UserError(
+            f"monitor={written(config['monitor'])}", "the name of a measured value, or null", "leave monitor out"
+        )
+    for part, entries in (("turns", config["turns"]), ("optimizers", config["optimizers"])):
+        for name, entry in entries.items():
+            if name != "_target_" and not isinstance(entry, Mapping):
+                raise UserError(
+                    f"{part}.{name}={written(entry)}", "the settings of one", f"leave {part}.{name} as it is"
+                )
+    for player, own in config["optimizers"].items():
+        refuse_average(f"optimizers.{player}.ema", own["ema"])
+    refuse_backend(config["compile"])
+
+
+def whole(path: str, value: Any, least: int) -> int:
+    """The value at a config's path as a whole number of at least `least`, or a refusal that names the path."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UserError(f"{path}={written(value)}", f"whole numbers, {least} or more", f"give {path} such a number")
+    return value
+
+
+def written(value: Any) -> str:
+    """A value as its override writes it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def refuse_average(path: str, average: Any) -> None:
+    if not isinstance(average, Mapping):
+        raise UserError(f"{path}={written(average)}", "decay and start", f"use {path}.decay=null for no average")
+    decay = average["decay"]
+    if decay is not None and (isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 <= decay < 1):
+        raise UserError(f"{path}.decay={written(decay)}", "0 or more, less than 1, or null", f"e.g. {path}.decay=0.999")
+    whole(f"{path}.start", average["start"], 0)
+
+
+def refuse_backend(given: Any) -> None:
+    """`compile` is true, false, or the name of a backend; torch's list of them is read only for a name."""
+    known = [] if isinstance(given, bool) else torch.compiler.list_backends(exclude_tags=())
+    if not isinstance(given, bool) and given not in known:
+        options = ", ".join(["true", "false", *nearest(str(given), known)])
+        raise UserError(f"compile={written(given)}", options, "use compile=true for torch's default")
+
+
+def refuse_idle(config: Mapping[str, Any]) -> None:
+    size, ranks = config["data"]["batch_size"], config["trainer"]["devices"]
+    if size < ranks:
+        raise UserError(
+            f"data.batch_size={size} on trainer.devices={ranks}", "at least one example for each rank",
+            f"set data.batch_size={ranks} or more, or trainer.devices={size} or less",
+        )  # fmt: skip
 
 
 def device(trainer: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,9 +124,9 @@ def device(trainer: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"trainer.accelerator={accelerator}", "auto, cpu, gpu", "use trainer=auto")
     kind = "cuda" if accelerator in ("gpu", "cuda") or (accelerator == "auto" and gpus) else "cpu"
     devices = (gpus if kind == "cuda" else 1) if devices == "auto" else devices
-    if not isinstance(devices, int) or devices < 1 or (kind == "cuda" and devices > gpus):
+    if isinstance(devices, bool) or not isinstance(devices, int) or devices < 1 or (kind == "cuda" and devices > gpus):
         available = f"1 to {gpus}, the visible GPUs" if kind == "cuda" else "a number of processes, 1 or more"
-        raise UserError(f"trainer.devices={devices}", available, "change trainer.devices")
+        raise UserError(f"trainer.devices={written(devices)}", available, "change trainer.devices")
     if str(trainer["precision"]) not in ("32", "bf16-mixed", "16-mixed"):
         raise UserError(
             f"trainer.precision={trainer['precision']}", "32, bf16-mixed, 16-mixed", "use trainer.precision=32"
@@ -54,20 +137,28 @@ def device(trainer: Mapping[str, Any]) -> dict[str, Any]:
 def max_steps(config: Mapping[str, Any], turns: Turns, allow: Sequence[str]) -> int:
     """The smallest number of steps at which a limit of the budget is reached."""
     budget, batch_size = config["budget"], config["data"]["batch_size"]
-    limits = [config["trainer"]["max_steps"]]
-    if budget.get("samples") is not None:
-        limits.append(-(-budget["samples"] // batch_size))
-    if budget.get("epochs") is not None:
-        limits.append(budget["epochs"] * build(config["data"], allow).batches_per_epoch)
-    for player, updates in budget.get("updates", {}).items():
-        if updates is not None:
-            limits.append(steps_for(turns, player, updates))
+    at_least_one("budget.steps", budget.get("steps"))
+    steps = at_least_one("trainer.max_steps", config["trainer"]["max_steps"])
+    samples = at_least_one("budget.samples", budget.get("samples"))
+    epochs = at_least_one("budget.epochs", budget.get("epochs"))
+    updates = {
+        player: at_least_one(f"budget.updates.{player}", number)
+        for player, number in (budget.get("updates") or {}).items()
+    }
+    limits = [
+        steps,
+        samples and -(-samples // batch_size),
+        epochs and epochs * build(config["data"], allow).batches_per_epoch,
+        *(number and steps_for(turns, player, number) for player, number in updates.items()),
+    ]
     given = [limit for limit in limits if limit is not None]
-    if not given or not all(isinstance(limit, int) and limit > 0 for limit in given):
-        raise UserError(
-            f"the budget's limits are {given}", "whole numbers, 1 or more, at least one", "give budget.steps=N"
-        )
+    if not given:
+        raise UserError("the budget has no limit", "steps, samples, epochs or updates", "give budget.steps=N")
     return min(given)
+
+
+def at_least_one(path: str, value: Any) -> int | None:
+    return None if value is None else whole(path, value, 1)
 
 
 def steps_for(turns: Turns, player: str, updates: int) -> int:

@@ -35,7 +35,7 @@ from duogen.records import RunRecord
 from duogen.seeds import derive
 
 EXIT = {"done": 0, "pruned": 0, "failed": 1, "nan": 1, "oom": 1, "timeout": 1, "preempted": 75, "interrupted": 130}
-SAMPLE_COUNT = 64
+PICTURED = {3: 64, 1: 1000}  # images in a grid, points in a scatter plot, by the number of dimensions of an example
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,14 @@ class Trial:
         self.plan, self.config, self.module, self.data, self.rank = plan, plan.config, module, data, rank
         self.folder = RunFolder(plan.folder)
         self.stop = Stop(self.config["log_every"])
-        self.trackers: list[Tracker] = []
+        nodes = self.config["loggers"].values() if rank == 0 else ()
+        self.trackers: list[Tracker] = [Guarded(build(node, plan.allow)) for node in nodes]
         self.started = time.monotonic()
 
     def run(self) -> int:
         resumed = load(self.folder.last) if self.folder.last.exists() else None
+        if resumed is not None:
+            refuse_other_world(resumed, self.config)
         self.record = self.opened(resumed)
         self.before = self.record.wall_s
         self.write()
@@ -141,17 +144,16 @@ class Trial:
     def fit(self, resumed: Mapping[str, Any] | None) -> str:
         config, module = self.config, self.module
         if resumed is not None:
-            refuse_other_world(resumed, config)
             module.load_state_dict(resumed["module"])
+            module.load_progress(resumed)
         rows = self.rows(resumed)
-        self.trackers += self.tracked(resumed)
+        self.track(resumed)
         checkpoints = self.checkpoints(rows, resumed)
         batch_size = config["data"]["batch_size"]
+        shown = min(PICTURED[len(self.data.shape)], len(self.data.splits["train"]))
         callbacks = [
             Records(rows, self.trackers, config["log_every"], config["validate_every"], batch_size),
-            Samples(
-                self.samples_folder(), self.trackers, SAMPLE_COUNT, config["seed"], self.data.train_values(SAMPLE_COUNT)
-            ),
+            Samples(self.samples_folder(), self.trackers, shown, config["seed"], self.data.train_values(shown)),
             checkpoints,
             self.stop,
             *([Progress(config["log_every"])] if self.rank == 0 else []),
@@ -176,10 +178,8 @@ class Trial:
     def samples_folder(self) -> Path | None:
         return self.folder.samples if self.rank == 0 else None
 
-    def tracked(self, resumed: Mapping[str, Any] | None) -> list[Tracker]:
-        """The configured trackers, open on this run; rank 0 alone has any."""
-        if self.rank > 0:
-            return []
+    def track(self, resumed: Mapping[str, Any] | None) -> None:
+        """Opens the trackers on this run; rank 0 alone has any."""
         run = TrackedRun(
             folder=self.folder.path,
             id=self.record.tracker["id"],
@@ -190,10 +190,8 @@ class Trial:
             step=resumed["step"] if resumed else 0,
             rows=self.folder.rows,
         )
-        trackers = [Guarded(build(node, self.plan.allow)) for node in self.config["loggers"].values()]
-        for tracker in trackers:
+        for tracker in self.trackers:
             tracker.open(run)
-        return list(trackers)
 
     def checkpoints(self, rows: RowFile | None, resumed: Mapping[str, Any] | None) -> Checkpoints:
         config = self.config

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from lightning_fabric.utilities import move_data_to_device
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
@@ -82,7 +83,7 @@ class AlternatingModule(LightningModule):
         return ()
 
     def after_turn(self, turn: Turn, loss: Loss) -> None:
-        """Feedback state, kept in registered buffers, is updated here and nowhere else."""
+        """Called after each act and the step it led to: here feedback state, in registered buffers, is updated."""
 
     def due(self, turn: Turn) -> bool:
         """Whether the turn acts (again) on this batch: once where its schedule says so; a method may override it."""
@@ -260,6 +261,9 @@ class AlternatingModule(LightningModule):
             scheduler.load_state_dict(state["schedulers"][player])
         if self._scaler is not None:
             self._scaler.load_state_dict(state["scaler"])
+        self.load_progress(state)
+
+    def load_progress(self, state: Mapping[str, Any]) -> None:
         self.progress = Progress(dict(state["updates"]), state["extras"])
 
     def rank_state(self) -> dict[str, Any]:
@@ -271,6 +275,7 @@ class AlternatingModule(LightningModule):
         }
 
     def load_rank_state(self, state: Mapping[str, Any]) -> None:
+        state = move_data_to_device({name: state[name] for name in ("turns", "logged", "buffers")}, self.device)
         self.turns.load_state_dict(state["turns"])
         self.logged.load_state_dict(state["logged"])
         for buffer, saved in zip(self.shared_buffers() if self.ranks > 1 else [], state["buffers"], strict=True):

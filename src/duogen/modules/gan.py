@@ -1,7 +1,7 @@
 """Generative adversarial networks: a generator and a discriminator in turns (Goodfellow et al. 2014)."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -105,5 +105,7 @@ class GAN(AlternatingModule):
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Penalties differentiate twice: float32, the eager network, and attention as plain mathematics."""
-    with torch.autocast(device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
+    known = torch.amp.is_autocast_available(device.type)
+    outside = torch.autocast(device.type, enabled=False) if known else nullcontext()
+    with outside, sdpa_kernel(SDPBackend.MATH):
         yield

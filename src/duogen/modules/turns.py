@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from duogen.errors import UserError
 from duogen.modules.window import GradientWindow
-from duogen.records import Batch
+from duogen.records import Batch, Loss
 
 if TYPE_CHECKING:
     from duogen.modules.alternating import AlternatingModule
@@ -85,7 +85,7 @@ class Turns(ABC):
     def play(self, module: "AlternatingModule", batch: Batch) -> None:
         """Lets every due turn act on `batch` and steps the optimizers whose windows are full."""
 
-    def act(self, module: "AlternatingModule", name: str, batch: Batch) -> None:
+    def act(self, module: "AlternatingModule", name: str, batch: Batch) -> Loss:
         """One forward and backward pass: the gradient of the acting player's parameters alone joins its window."""
         turn, window = self.turns[name], self.windows[name]
         parameters = module.parameters_of(turn.player)
@@ -96,7 +96,7 @@ class Turns(ABC):
         module.scaled(total / loss.count if whole else total).backward(inputs=parameters)
         window.add(None if whole else loss.count)
         self.acted += 1
-        module.after_turn(turn, loss)
+        return loss
 
     def full(self, module: "AlternatingModule", name: str) -> bool:
         turn, acts = self.turns[name], self.windows[name].acts
@@ -138,23 +138,30 @@ class Alternate(Turns):
         for name, turn in self.turns.items():
             self.acted = 0
             while module.due(turn):
-                self.act(module, name, batch)
+                loss = self.act(module, name, batch)
                 if self.full(module, name):
                     module.update(name, turn, self.windows[name])
                 else:
                     self.windows[name].close(module.parameters_of(turn.player))
+                module.after_turn(turn, loss)
 
 
 class Simultaneous(Turns):
-    """Computes the gradients of all due turns at the same parameters, then steps (Mescheder et al. 2017, eq. 3)."""
+    """Computes the gradients of all due turns at the same parameters, then steps (Mescheder et al. 2017, eq. 3).
+
+    Each turn acts once per batch at most, since what it reacts to changes only after all have stepped.
+    """
 
     def play(self, module: "AlternatingModule", batch: Batch) -> None:
+        losses: dict[str, Loss] = {}
         for name, turn in self.turns.items():
             self.acted = 0
-            while module.due(turn):
-                self.act(module, name, batch)
+            if module.due(turn):
+                losses[name] = self.act(module, name, batch)
                 self.windows[name].close(module.parameters_of(turn.player))
         for name, turn in self.turns.items():
             if self.full(module, name):
                 self.windows[name].open(module.parameters_of(turn.player))
                 module.update(name, turn, self.windows[name])
+        for name, loss in losses.items():
+            module.after_turn(self.turns[name], loss)
