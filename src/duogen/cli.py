@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from duogen.errors import UserError, nearest
 
@@ -36,6 +36,9 @@ DESCRIBED = (
     ("data", "What data there is, and how to get it.", "duogen data fetch mnist", "list | fetch NAME"),
     ("doctor", "Versions, devices, data and login, against what is tested.", "duogen doctor", ""),
 )
+
+
+WHERE = ("resume", "fresh", "run_dir", "name", "model", "data", "experiment")
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; a user's mistake is printed in three parts and gives exit code 2."""
     try:
-        options = parser().parse_args(known(sys.argv[1:] if argv is None else argv))
+        options = parsed(sys.argv[1:] if argv is None else argv)
         if options.command is None:
             print(version()) if options.version else parser().print_help()
             return 0
@@ -84,11 +87,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def known(argv: Sequence[str]) -> Sequence[str]:
-    """The arguments as given, of which the first is a command or an option."""
+def parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """The command and what it is given; options may stand between the settings."""
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
         raise UserError(f"duogen {argv[0]}", ", ".join(nearest(argv[0], COMMANDS)), "see duogen --help")
-    return argv
+    top = parser()
+    options, rest = top.parse_known_args(argv)
+    if strange := [argument for argument in rest if argument.startswith("-")]:
+        top.error(f"{' '.join(strange)} is not understood")
+    options.arguments = [*getattr(options, "arguments", ()), *rest]
+    return options
 
 
 def version() -> str:
@@ -102,29 +110,37 @@ def train(options: argparse.Namespace) -> int:
         raise UserError("-m was given", "one run at a time, until sweeps are there", "drop -m: it comes with sweeps")
     from duogen.compose import compose
 
-    overrides = list(options.arguments)
+    overrides, place = continued(list(options.arguments), options.config_dir)
     composed = compose(overrides, options.config_dir)
-    config = composed.config
+    config = composed.config | place
     from duogen.experiment import pairs
 
     pairs.refuse(config)
     from duogen.experiment import begin
 
-    if config["resume"]:
-        refuse_contradiction(config)
-        name = config["name"] or f"{composed.choices['model']}-{composed.choices['data']}"
-        folder, before = begin.resumed(str(config["resume"]), name)
-        overrides = [*before, *(override for override in overrides if not override.startswith("resume="))]
-        composed = compose(overrides, options.config_dir)
-        config = composed.config | {"run_dir": str(folder.path), "resume": str(folder.path)}
     return begin.train(config, composed.choices, overrides, options.allow)
 
 
-def refuse_contradiction(config: Mapping[str, Any]) -> None:
+def continued(overrides: list[str], config_dir: Path | None) -> tuple[list[str], dict[str, str]]:
+    """With resume, the overrides that the run was begun with before those given, and where it lies."""
+    if not any(given.startswith("resume=") for given in overrides):
+        return overrides, {}
+    from duogen.compose import compose
+
+    named = compose([given for given in overrides if given.partition("=")[0] in WHERE], config_dir)
+    config = named.config
+    if not config["resume"]:
+        return overrides, {}
     for name in ("fresh", "run_dir"):
         if config[name]:
-            given = f"{name}={str(config[name]).lower() if config[name] is True else config[name]}"
+            given = next(given for given in overrides if given.startswith(f"{name}="))
             raise UserError(f"resume={config['resume']} with {given}", "one of them", f"drop resume or {name}")
+    from duogen.experiment.begin import resumed
+
+    name = config["name"] or f"{named.choices['model']}-{named.choices['data']}"
+    folder, before = resumed(str(config["resume"]), str(name))
+    rest = [given for given in overrides if not given.startswith("resume=")]
+    return [*before, *rest], {"run_dir": str(folder.path), "resume": str(folder.path)}
 
 
 def check(options: argparse.Namespace) -> int:
@@ -143,7 +159,7 @@ def evaluate(options: argparse.Namespace) -> int:
     given = settings(options.arguments, {"checkpoint": None, "out": ""})
     from duogen.experiment.evaluate import evaluate
 
-    return evaluate(Path(given["checkpoint"]), Path(given["out"]) if given["out"] else None, options.allow)
+    return evaluate(path(given, "checkpoint"), path(given, "out") if given["out"] else None, options.allow)
 
 
 def sample(options: argparse.Namespace) -> int:
@@ -151,7 +167,7 @@ def sample(options: argparse.Namespace) -> int:
     count, seed = whole(given, "n"), whole(given, "seed")
     from duogen.experiment.evaluate import sample
 
-    return sample(Path(given["checkpoint"]), count, Path(given["out"]), seed, options.allow)
+    return sample(path(given, "checkpoint"), count, path(given, "out"), seed, options.allow)
 
 
 def data(options: argparse.Namespace) -> int:
@@ -188,6 +204,10 @@ def settings(arguments: Sequence[str], known: Mapping[str, str | None]) -> dict[
         if value is None:
             raise UserError(f"{name} is missing", ", ".join(f"{option}=..." for option in known), f"give {name}=PATH")
     return {name: str(value) for name, value in found.items()}
+
+
+def path(given: Mapping[str, str], name: str) -> Path:
+    return Path(given[name]).expanduser()
 
 
 def whole(given: Mapping[str, str], name: str) -> int:

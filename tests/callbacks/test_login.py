@@ -1,48 +1,75 @@
+"""Where a W&B login is looked for, beside the cases of test_trackers."""
+
 import pytest
 
 from duogen.callbacks import login
 
+PUBLIC = "machine api.wandb.ai login user password secret\n"
+
 
 @pytest.fixture(autouse=True)
-def no_login(monkeypatch, tmp_path):
-    for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_MODE", "WANDB_BASE_URL"):
+def home(tmp_path, monkeypatch):
+    """A home without any login, and no setting in the environment."""
+    for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_MODE", "WANDB_BASE_URL", "WANDB_CONFIG_DIR"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
+    monkeypatch.delenv("NETRC", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("asked", "environment", "allowed"),
-    [
-        (None, {}, "offline"),
-        ("online", {}, "offline"),
-        (None, {"WANDB_MODE": "online"}, "offline"),
-        (None, {"WANDB_MODE": "disabled"}, None),
-        ("disabled", {}, "disabled"),
-        (None, {"WANDB_API_KEY": "k"}, None),
-        (None, {"WANDB_API_KEY": "k", "WANDB_MODE": "offline"}, None),
-        ("online", {"WANDB_API_KEY": "k"}, "online"),
-    ],
+def test_an_empty_home_holds_no_login():
+    assert not login.logged_in()
+
+
+@pytest.mark.parametrize("name", [".netrc", "_netrc"])
+def test_the_usual_files_are_read(name, home):
+    (home / name).write_text(PUBLIC)
+    (home / name).chmod(0o600)
+    assert login.logged_in()
+
+
+def test_a_named_netrc_file_stands_in_the_place_of_the_usual_one(home, monkeypatch):
+    (home / ".netrc").write_text(PUBLIC)
+    (home / ".netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", "~/other")
+    assert not login.logged_in()
+    (home / "other").write_text(PUBLIC)
+    assert login.logged_in()
+
+
+@pytest.mark.parametrize("name", ["WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"])
+def test_the_environment_is_enough_unless_it_is_empty(name, monkeypatch):
+    monkeypatch.setenv(name, "x")
+    assert login.logged_in()
+    monkeypatch.setenv(name, "")
+    assert not login.logged_in()
+
+
+def test_a_server_in_the_environment_comes_before_the_one_in_the_settings(home, monkeypatch):
+    (home / ".config" / "wandb").mkdir(parents=True)
+    (home / ".config" / "wandb" / "settings").write_text("[default]\nbase_url = https://mine.test\n")
+    (home / ".netrc").write_text(PUBLIC)
+    (home / ".netrc").chmod(0o600)
+    assert not login.logged_in()
+    monkeypatch.setenv("WANDB_BASE_URL", "https://api.wandb.ai")
+    assert login.logged_in()
+
+
+NO_TEXT = pytest.param(
+    "\xff", marks=pytest.mark.xfail(strict=True, raises=UnicodeDecodeError, reason="logged_in takes no decoding error")
 )
-def test_nothing_that_needs_a_login_is_asked_for_without_one(monkeypatch, asked, environment, allowed):
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert login.allowed_mode(asked) == allowed
 
 
-@pytest.mark.parametrize(
-    ("content", "server", "found"),
-    [
-        ("machine api.wandb.ai login user password secret\n", None, True),
-        ("machine api.wandb.ai login user password secret\n", "https://mine.test", False),
-        ("machine mine.test login user password secret\n", "https://mine.test", True),
-        ("machine elsewhere.test login user password secret\n", None, False),
-        ("machine api.wandb.ai login", None, False),
-    ],
-)
-def test_a_login_is_found_in_the_netrc_file(tmp_path, content, server, found):
-    (tmp_path / "netrc").write_text(content)
-    if server:
-        (tmp_path / "wandb-config").mkdir()
-        (tmp_path / "wandb-config" / "settings").write_text(f"[default]\nbase_url = {server}\n")
-    assert login.logged_in() is found
+@pytest.mark.parametrize("content", ["machine api.wandb.ai login user password\n", "machine", NO_TEXT])
+def test_a_broken_netrc_file_is_no_login(content, home):
+    (home / ".netrc").write_text(content, encoding="latin-1")
+    (home / ".netrc").chmod(0o600)
+    assert not login.logged_in()
+
+
+def test_broken_settings_are_no_login(home):
+    (home / ".config" / "wandb").mkdir(parents=True)
+    (home / ".config" / "wandb" / "settings").write_text("base_url = nowhere\n[")
+    (home / ".netrc").write_text(PUBLIC)
+    (home / ".netrc").chmod(0o600)
+    assert not login.logged_in()

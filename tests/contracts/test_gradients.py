@@ -6,6 +6,7 @@ import torch
 from contracts.cases import found, run
 from duogen.data.examples import ExamplesData
 from duogen.errors import UserError
+from duogen.experiment import assemble
 from duogen.experiment.checkpoint import load
 from duogen.experiment.pairs import refuse
 from duogen.modules.alternating import AlternatingModule
@@ -81,17 +82,20 @@ def test_an_infinite_gradient_skips_that_player_alone_and_lowers_the_scale_once(
     update = AlternatingModule.update
     scales = []
 
-    def spoil(module, name, turn, window):
-        scales.append(module._scaler.get_scale())
+    def spoil(module, turn, window):
+        scales.append(module.scaler.get_scale())
         if turn.player == "generator" and module.step == 2:
             module.parameters_of("generator")[0].grad.fill_(float("inf"))
         before = [p.clone() for p in module.parameters_of(turn.player)]
-        update(module, name, turn, window)
+        taken = update(module, turn, window)
         moved = any(not torch.equal(a, b) for a, b in zip(before, module.parameters_of(turn.player), strict=True))
-        assert moved == (not (turn.player == "generator" and module.step == 2))
+        assert moved == taken == (not (turn.player == "generator" and module.step == 2))
+        return taken
 
     monkeypatch.setattr(AlternatingModule, "update", spoil)
-    run(GAN_CASE.config("budget.steps=5", f"turns={turns}", "trainer.precision=16-mixed"), tmp_path / "run")
+    config = GAN_CASE.config("budget.steps=5", f"turns={turns}", "trainer.precision=16-mixed", "turns.generator.clip=1")
+    folder = run(config, tmp_path / "run")
+    assert folder.record().updates == {"generator": 4, "discriminator": 5}
     assert scales == [65536.0] * 6 + [32768.0] * 4
 
 
@@ -108,3 +112,16 @@ def test_mixed_precision_stays_near_full(precision, tmp_path):
     assert all(value.dtype == full[name].dtype for name, value in mixed.items())
     for name, value in mixed.items():
         torch.testing.assert_close(value, full[name], rtol=0.05, atol=5e-3)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_a_penaltys_second_derivative_is_taken_in_full_precision(precision, tmp_path):
+    """With a weight at which R1 is all there is, half precision changes nothing that it could round."""
+    settings = ("penalty=[r1]", "penalties.r1.weight=10000", "optimizer=sgd", "optimizer.lr=1e-6", "budget.steps=1")
+    full = weights(GAN_CASE.config(*settings), tmp_path / "full")
+    mixed = weights(GAN_CASE.config(*settings, f"trainer.precision={precision}"), tmp_path / "mixed")
+    first = assemble.module(GAN_CASE.config(*settings), ()).state_dict()
+    moves = [(full[n] - first[n], mixed[n] - first[n]) for n in full if n.startswith("discriminator.layers.1")]
+    assert len(moves) == 2
+    for whole, half in moves:
+        assert (whole - half).norm() <= 1e-3 * whole.norm()

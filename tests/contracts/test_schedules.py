@@ -42,7 +42,13 @@ def test_rates_follow_the_step_for_both_players_also_where_one_acts_rarely(name,
 
 
 def test_plateau_falls_after_validations_that_bring_nothing(tmp_path):
-    settings = ("scheduler=plateau", "scheduler.patience=1", "monitor=modes_found", "optimizer.lr=0.1")
+    settings = (
+        "scheduler=plateau",
+        "scheduler.mode=max",
+        "scheduler.patience=1",
+        "monitor=modes_found",
+        "optimizer.lr=0.1",
+    )
     settings += (
         f"budget.steps={STEPS}",
         "log_every=1",

@@ -42,6 +42,15 @@ def test_updates_are_those_of_the_arithmetic(case, tmp_path):
     } == expected
 
 
+@pytest.mark.parametrize("turns", ["alternate", "simultaneous"])
+def test_a_window_that_its_phase_cuts_steps_once_and_at_its_last_act(turns, tmp_path):
+    cut = ("every=3", "accumulate=4", "until=10")
+    settings = [f"turns.generator.{setting}" for setting in cut]
+    case = next(case for case in CASES if case.name == "gan")
+    folder = run(case.config("budget.steps=13", f"turns={turns}", *settings), tmp_path / "run")
+    assert folder.record().updates == {"generator": 1, "discriminator": 13}
+
+
 def test_lagging_encoder_acts_on_extra_batches_until_its_mean_stops_improving(tmp_path):
     case = next(case for case in CASES if case.name == "TinyLagging")
     folder = run(case.config("budget.steps=8", "log_every=8"), tmp_path / "run")

@@ -1,56 +1,95 @@
 import gzip
+import hashlib
 
 import pytest
+import yaml
 
 from duogen.conftree import conf_dir
 from duogen.data.shelf import fetch_set, list_sets, shelf
 from duogen.errors import UserError
 
-
-def test_every_set_of_the_tree_is_on_the_shelf(capsys, monkeypatch, tmp_path):
-    monkeypatch.setenv("DUOGEN_DATA", str(tmp_path))
-    assert list_sets(conf_dir()) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"data folder: {tmp_path}"
-    assert [line.split()[0] for line in lines[1:]] == sorted(path.stem for path in (conf_dir() / "data").glob("*.yaml"))
-    assert len(shelf(conf_dir())) >= 5
-    by_name = {line.split()[0]: line for line in lines[1:]}
-    assert "no download needed" in by_name["digits"]
-    assert "not there: duogen data fetch mnist" in by_name["mnist"]
-
-
-def test_a_damaged_file_is_named(capsys, monkeypatch, tmp_path):
-    monkeypatch.setenv("DUOGEN_DATA", str(tmp_path))
-    (tmp_path / "mnist").mkdir()
-    for name in shelf(conf_dir())["mnist"]["files"]:
-        (tmp_path / "mnist" / name).write_bytes(gzip.compress(b"other"))
-    list_sets(conf_dir())
-    assert "damaged: train-images-idx3-ubyte.gz" in capsys.readouterr().out
+CONTENT = gzip.compress(b"four")
+SETS = {
+    "points": {"shape": [2]},
+    "pictures": {
+        "shape": [1, 5, 7],
+        "folder": "set",
+        "files": {
+            name: {"url": "http://127.0.0.1:9/x", "sha256": hashlib.sha256(CONTENT).hexdigest()} for name in ("a", "b")
+        },
+    },
+}
 
 
-def test_a_set_without_files_needs_no_fetch(capsys):
-    assert fetch_set(conf_dir(), "ring") == 0
-    assert "no download" in capsys.readouterr().out
-
-
-def test_an_unknown_set_is_met_with_the_nearest():
-    with pytest.raises(UserError) as error:
-        fetch_set(conf_dir(), "minst")
-    assert error.value.allowed.startswith("mnist")
-
-
-def test_whole_files_are_listed_with_their_folder(capsys, monkeypatch, tmp_path):
-    monkeypatch.setenv("DUOGEN_DATA", str(tmp_path))
-    digest = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+@pytest.fixture
+def conf(tmp_path, monkeypatch):
+    monkeypatch.setenv("DUOGEN_DATA", str(tmp_path / "data"))
     (tmp_path / "conf" / "data").mkdir(parents=True)
-    lines = [
-        "data:",
-        "  shape: [1, 2, 3]",
-        "  folder: mine",
-        f"  files: {{f.gz: {{url: 'http://x', sha256: {digest}}}}}",
-    ]
-    (tmp_path / "conf" / "data" / "mine.yaml").write_text("\n".join(lines))
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "f.gz").write_bytes(b"foo")
-    list_sets(tmp_path / "conf")
-    assert f"1x2x3        in {tmp_path / 'mine'}" in capsys.readouterr().out
+    for name, node in SETS.items():
+        (tmp_path / "conf" / "data" / f"{name}.yaml").write_text(yaml.safe_dump({"data": node}))
+    return tmp_path / "conf"
+
+
+def placed(tmp_path, *contents):
+    folder = tmp_path / "data" / "set"
+    folder.mkdir(parents=True)
+    for name, content in zip("ab", contents, strict=False):
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def listed(conf, capsys):
+    assert list_sets(conf) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    return head, {line.split()[0]: line.split(maxsplit=2)[1:] for line in lines}
+
+
+def test_a_set_is_listed_with_its_shape_and_its_state(conf, tmp_path, capsys):
+    head, lines = listed(conf, capsys)
+    assert head == f"data folder: {tmp_path / 'data'}"
+    assert lines == {
+        "pictures": ["1x5x7", "not there: duogen data fetch pictures"],
+        "points": ["2", "no download needed"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("contents", "state"),
+    [
+        ([CONTENT], "not there: duogen data fetch pictures"),
+        ([CONTENT, b"other"], "damaged: b; duogen data fetch pictures"),
+        ([b"", b"other"], "damaged: a, b; duogen data fetch pictures"),
+    ],
+)
+def test_files_are_counted_and_checked(contents, state, conf, tmp_path, capsys):
+    placed(tmp_path, *contents)
+    assert listed(conf, capsys)[1]["pictures"][1] == state
+
+
+def test_a_whole_set_is_listed_with_its_folder_and_fetched_without_a_network(conf, tmp_path, capsys):
+    folder = placed(tmp_path, CONTENT, CONTENT)
+    assert listed(conf, capsys)[1]["pictures"][1] == f"in {folder}"
+    assert fetch_set(conf, "pictures") == 0
+    assert capsys.readouterr().out.count("already there") == 2
+
+
+def test_a_set_without_files_needs_no_download(conf, tmp_path, capsys):
+    assert fetch_set(conf, "points") == 0
+    assert capsys.readouterr().out == "points needs no download.\n"
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_unknown_set_is_refused_with_the_nearest_name(conf):
+    with pytest.raises(UserError) as caught:
+        fetch_set(conf, "picture")
+    assert caught.value.allowed == "pictures, points"
+
+
+def test_every_shipped_set_has_a_shape_and_whole_checksums():
+    sets = shelf(conf_dir())
+    assert {"digits", "mnist", "fashion_mnist", "ring", "grid"} <= set(sets)
+    for node in sets.values():
+        assert all(side >= 1 for side in node["shape"])
+        for entry in node.get("files", {}).values():
+            assert entry["url"].startswith("https://")
+            assert len(bytes.fromhex(entry["sha256"])) == 32

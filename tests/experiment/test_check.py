@@ -1,6 +1,7 @@
 """What a run would be: parameters and operations as counted by hand, nothing started, and misfits refused."""
 
 import re
+from itertools import pairwise
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ GENERATOR, DISCRIMINATOR = [3, 8, 2], [2, 8, 8, 1]
 
 
 def pairs(sizes):
-    return [inputs * outputs for inputs, outputs in zip(sizes, sizes[1:], strict=False)]
+    return [inputs * outputs for inputs, outputs in pairwise(sizes)]
 
 
 def parameters(sizes):
@@ -110,7 +111,7 @@ def test_networks_that_do_not_fit_are_refused(mistake):
         ("optimizer.lr=-1.0", "learning rate"),
         ("optimizers.discriminator.lr=-1.0", "learning rate"),
         ("optimizer.betas=[2.0,0.5]", "beta"),
-        ("scheduler=plateau", "monitor=null, but the schedule of generator follows a value"),
+        ("scheduler=plateau", "monitor is null"),
         ("monitor=nothing", "monitor=nothing"),
         ("turns.generator.player=critic", "turns.generator.player=critic"),
         ("turns.generator.objective=critic", "turns.generator.objective=critic"),
@@ -123,8 +124,10 @@ def test_what_an_optimizer_or_a_turn_refuses_is_refused_before_a_run(mistake, na
     assert named in str(caught.value)
 
 
-def test_a_plateau_with_a_monitor_is_fine():
-    rehearse(GAN.config("scheduler=plateau", "monitor=modes_found"), ())
+def test_a_schedule_that_follows_a_value_needs_one_whatever_its_file_says():
+    rehearse(GAN.config("scheduler=plateau", "monitor=modes_found", "scheduler.mode=max"), ())
+    with pytest.raises(UserError, match="the schedule of generator follows a value"):
+        rehearse(GAN.config("scheduler=plateau", "~scheduler.mode"), ())
 
 
 def test_a_compiled_run_is_rehearsed_as_it_is(monkeypatch):

@@ -73,7 +73,9 @@ class Harmless:
     pass
 
 
-@pytest.mark.parametrize("content", [Bomb(), Harmless(), os.system, torch.nn.Linear(1, 1)], ids=str)
+@pytest.mark.parametrize(
+    "content", [Bomb(), Harmless(), os.system, torch.nn.Linear(1, 1)], ids=["bomb", "class", "function", "module"]
+)
 @pytest.mark.parametrize("place", ["top", "inside"])
 def test_more_than_tensors_and_containers_is_refused_as_such(content, place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -47,10 +47,8 @@ def test_generated_and_real_values_are_those_of_numpy(evaluation_size, floor):
         (name, weights, "test") for weights in ("raw", "real") for name in NAMES
     ]
     sizes = [min(500, evaluation_size - start) for start in range(0, evaluation_size, 500)]
-    points = [
-        module.samples(size, torch.Generator().manual_seed(derive(5, "test", batch)))
-        for batch, size in enumerate(sizes)
-    ]
+    noises = [torch.Generator().manual_seed(derive(5, "test", batch)) for batch in range(len(sizes))]
+    points = [module.samples(size, noise) for size, noise in zip(sizes, noises, strict=True)]
     means, real = np.array(config["data"]["means"]), data.splits["train"].values[:floor].double().numpy()
     expected = modes(torch.cat(points).double().numpy(), means, 0.2) + modes(real, means, 0.2)
     np.testing.assert_allclose([value.value for value in values], expected, rtol=1e-9)

@@ -1,8 +1,9 @@
 """Checkpoints: all of a run but its data, written atomically, from which it continues bit for bit."""
 
 import io
+import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from duogen.callbacks.records import RowFile
 from duogen.files import write_atomic
 from duogen.modules.alternating import AlternatingModule
 from duogen.modules.ranks import summed
+from duogen.modules.state import load_rank_state, load_shared_state, rank_state, shared_state
 from duogen.seeds import derive
 
 FORMAT = 1
@@ -62,7 +64,8 @@ class Checkpoints(Callback):
         keep: how many step-N.ckpt stay.
         resumed: the checkpoint to continue from, or None.
         better: whether a monitored value beats another; null where nothing is monitored.
-        saved: told of each new file, with its step and sha256.
+        files: the checkpoints that the record already names.
+        saved: told of all that stand after each save, with step and sha256.
     """
 
     def __init__(
@@ -75,13 +78,14 @@ class Checkpoints(Callback):
         keep: int,
         resumed: Mapping[str, Any] | None,
         better: Callable[[float, float], bool] | None,
+        files: Sequence[Mapping[str, Any]],
         saved: Callable[[list[dict[str, Any]]], None],
     ) -> None:
         self.folder, self.head, self.rows = folder, head, rows
         self.every, self.validate_every, self.keep = every, validate_every, keep
         self.resumed, self.better, self.saved = resumed, better, saved
         self.best: float | None = resumed["best"] if resumed else None
-        self.files: list[dict[str, Any]] = []
+        self.files = [dict(file) for file in files if folder is not None and (folder.parent / file["path"]).exists()]
         self.last_step = resumed["step"] if resumed else -1
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
@@ -96,9 +100,7 @@ class Checkpoints(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         value = self.monitored(pl_module)
-        improved = value is not None and (
-            self.best is None or (self.better is not None and self.better(value, self.best))
-        )
+        improved = value is not None and self.improves(value)
         if improved:
             self.best = value
         if improved or trainer.global_step % self.every == 0:
@@ -107,6 +109,11 @@ class Checkpoints(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         if self.last_step != trainer.global_step:
             self.save(trainer, pl_module)
+
+    def improves(self, value: float) -> bool:
+        return math.isfinite(value) and (
+            self.best is None or (self.better is not None and self.better(value, self.best))
+        )
 
     def monitored(self, module: AlternatingModule) -> float | None:
         names = [name for name in module.measured if name.rsplit("/", 1)[-1] == module.monitor]
@@ -117,12 +124,12 @@ class Checkpoints(Callback):
         refuse_bad(module.logged.means(summed))
         refuse_bad_parameters(module)
         self.last_step = step = trainer.global_step
-        ranks = gathered(module.rank_state() | {"random": random_state(module.device)})
+        ranks = gathered(rank_state(module) | {"random": random_state(module.device)})
         if self.folder is None or self.rows is None:
             return
         whole = {**self.head, "step": step, "rows": self.rows.length(), "best": self.best, "ranks": ranks}
         buffer = io.BytesIO()
-        torch.save(whole | {"module": module.state_dict()} | module.shared_state(), buffer)
+        torch.save(whole | {"module": module.state_dict()} | shared_state(module), buffer)
         self.write(step, buffer.getvalue(), best)
 
     def write(self, step: int, content: bytes, best: bool) -> None:
@@ -168,6 +175,6 @@ def gathered(mine: dict[str, Any]) -> list[dict[str, Any]]:
 
 def restore(trainer: Trainer, module: AlternatingModule, state: Mapping[str, Any]) -> None:
     """Puts back what fitting has built anew: optimizers, schedules, scaler, open windows and every generator."""
-    module.load_shared_state(state)
-    module.load_rank_state(state["ranks"][trainer.global_rank])
+    load_shared_state(module, state)
+    load_rank_state(module, state["ranks"][trainer.global_rank])
     restore_random_state(state["ranks"][trainer.global_rank]["random"], module.device)

@@ -1,6 +1,9 @@
 """What ends a run between two steps: a value that is not finite, and the stop that a signal asks for."""
 
 import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -17,7 +20,7 @@ class NotFinite(ArithmeticError):
     """A loss term or a parameter became NaN or infinite: names the player, the term and the step."""
 
     def __init__(self, player: str, term: str, step: int) -> None:
-        super().__init__(f"{player}'s {term} is not finite at step {step}")
+        super().__init__(f"{player}'s {term} is not finite, first seen at step {step}")
         self.player, self.term, self.step = player, term, step
 
 
@@ -30,41 +33,67 @@ def refuse_bad(means: Means) -> None:
 
 
 def refuse_bad_parameters(module: AlternatingModule) -> None:
-    """Raises NotFinite where a player's parameters are, so that no checkpoint keeps them."""
+    """Raises NotFinite where parameters or an open window's gradients are, so that no checkpoint keeps them."""
     for player in module.players:
-        parameters = [parameter.detach() for parameter in module.parameters_of(player)]
-        if parameters and not bool(torch.isfinite(torch.stack([p.sum(dtype=torch.float64) for p in parameters])).all()):
+        if not finite(module.parameters_of(player)):
             raise NotFinite(player, "parameter", module.global_step)
+    for name, window in module.turns.windows.items():
+        if module.scaler is None and not finite([g for g in window.gradients if g is not None]):
+            raise NotFinite(module.turns.turns[name].player, "gradient", module.global_step)
+
+
+def finite(tensors: Sequence[Tensor]) -> bool:
+    sums = [tensor.detach().sum(dtype=torch.float64) for tensor in tensors]
+    return not sums or bool(torch.isfinite(torch.stack(sums)).all())
+
+
+class Interrupted(BaseException):
+    """A signal that ends the run at once; no KeyboardInterrupt, of which Lightning makes an exit code of its own."""
 
 
 class Stop(Callback):
-    """Turns SIGTERM, SIGUSR1, SIGUSR2 and the first Ctrl-C into a stop between two steps.
+    """Owns the signals of a trial: SIGTERM, SIGUSR1, SIGUSR2 and Ctrl-C.
 
-    Several ranks agree on it every `log_every` steps.
-
-    After the run `signal` holds the signal that stopped it, or None. A second Ctrl-C interrupts at once.
+    While it trains, the first one asks for a stop between two steps, on which several ranks agree every `every` steps,
+    and a second Ctrl-C ends it at once; before and after training any of them does. `signal` holds the one that came.
     """
 
-    def __init__(self, log_every: int) -> None:
-        self.log_every, self.signal = log_every, None
+    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
-    signal: int | None
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.signal: int | None = None
+        self.training = False
 
-    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        # Lightning broadcasts a SIGTERM flag at every batch; ours is agreed with the rows.
-        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
-            signal.signal(number, self.notice)
+    @contextmanager
+    def owning(self) -> Iterator[None]:
+        """Handles the signals inside and gives them back after; a thread other than the main one has none to give."""
+        main = threading.current_thread() is threading.main_thread()
+        before = {number: signal.signal(number, self.notice) for number in self.numbers} if main else {}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def notice(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and self.signal == signal.SIGINT:
-            raise KeyboardInterrupt
+        again = number == signal.SIGINT and self.signal == signal.SIGINT
         self.signal = number
+        if again or not self.training:
+            raise Interrupted
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        # Lightning broadcasts a SIGTERM flag at every batch; ours is agreed from time to time.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
+        self.training = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self.training = False
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if trainer.world_size == 1:
             pl_module.stopping = self.signal is not None
-        elif trainer.global_step % self.log_every == 0:
+        elif trainer.global_step % self.every == 0:
             asked: Tensor = torch.tensor([float(self.signal or 0)], device=pl_module.device)
             agreed = int(summed(asked).item())
             pl_module.stopping = agreed > 0

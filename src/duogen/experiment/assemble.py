@@ -60,7 +60,7 @@ def teach(module: AlternatingModule, config: Mapping[str, Any], allow: Sequence[
                 options = ", ".join(nearest(given, known))
                 raise UserError(f"turns.{name}.{role}={given}", options, "choose turns that fit the model")
     refuse_monitor(module, config["monitor"])
-    optimizers = {player: learner(config, player, allow) for player in module.players}
+    optimizers = {player: learner(config, player, allow, module.measures) for player in module.players}
     module.learn(turns, optimizers, config["monitor"])
     if config["compile"]:
         for network in module.players.values():
@@ -73,7 +73,26 @@ def refuse_monitor(module: AlternatingModule, monitor: str | None) -> None:
         raise UserError(f"monitor={monitor}", ", ".join(nearest(monitor, known)), "name a value of the chosen metrics")
 
 
-def learner(config: Mapping[str, Any], player: str, allow: Sequence[str]) -> Learner:
+def refuse_direction(
+    config: Mapping[str, Any], place: str, scheduler: Mapping[str, Any], measures: Mapping[str, Measure]
+) -> None:
+    """A schedule that follows a value must follow one, and in its direction."""
+    if "mode" not in scheduler:
+        return
+    known = {name: fact.higher_is_better for measure in measures.values() for name, fact in measure.facts.items()}
+    if config["monitor"] is None:
+        raise UserError(f"{place} follows a value, and monitor is null", ", ".join(known), "give monitor=NAME")
+    right = "max" if known[config["monitor"]] else "min"
+    if scheduler["mode"] != right:
+        better = "higher" if right == "max" else "lower"
+        raise UserError(
+            f"{place}.mode={scheduler['mode']} with monitor={config['monitor']}, of which {better} is better",
+            f"mode={right}",
+            f"use scheduler.mode={right}",
+        )
+
+
+def learner(config: Mapping[str, Any], player: str, allow: Sequence[str], measures: Mapping[str, Measure]) -> Learner:
     """The player's own settings, merged over those that all players share."""
     own = dict(config["optimizers"][player])
     scheduler, ema = own.pop("scheduler"), own.pop("ema")
@@ -81,6 +100,8 @@ def learner(config: Mapping[str, Any], player: str, allow: Sequence[str]) -> Lea
 
     def optimizer(parameters: Iterable[nn.Parameter]) -> Optimizer:
         return build(node, allow, params=list(parameters))
+
+    refuse_direction(config, f"optimizers.{player}.scheduler", scheduler, measures)
 
     def schedule(optimizer: Optimizer) -> LRScheduler:
         return build(scheduler, allow, optimizer=optimizer)
@@ -111,7 +132,7 @@ def trainer(config: Mapping[str, Any], callbacks: Sequence[Callback]) -> Trainer
         plugins.append(MixedPrecision(node["precision"], kind, scaler))
     if ranks > 1:
         plugins.append(LightningEnvironment())
-    return Trainer(
+    built = Trainer(
         accelerator=kind,
         devices=ranks,
         strategy=SummedGradients() if ranks > 1 else "auto",
@@ -128,6 +149,9 @@ def trainer(config: Mapping[str, Any], callbacks: Sequence[Callback]) -> Trainer
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    # The trial owns the signals: Lightning would turn them into exit codes of its own.
+    built._signal_connector.register_signal_handlers = lambda: None
+    return built
 
 
 def quiet() -> None:

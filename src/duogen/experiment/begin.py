@@ -110,7 +110,7 @@ def resumed(resume: str, name: str) -> tuple[RunFolder, Sequence[str]]:
         UserError: there is nothing to continue there.
     """
     if resume != "last":
-        folder = RunFolder(Path(resume).absolute())
+        folder = RunFolder(Path(resume).expanduser().absolute())
     else:
         records = sorted((Path("runs") / name).glob("*/record.json"), key=lambda path: path.stat().st_mtime)
         folder = RunFolder(records[-1].parent.absolute() if records else Path("runs") / name)

@@ -28,6 +28,18 @@ OURS = (
 )
 
 
+HELD: set[IO[str]] = set()
+
+
+def let_go() -> None:
+    """A forked data worker gives up its copies: a lock is let go when the run ends, not when its last worker does."""
+    for file in HELD:
+        file.close()
+
+
+os.register_at_fork(after_in_child=let_go)
+
+
 class RunFolder:
     """Where one run keeps everything: config.yaml, record.json, metrics.jsonl, checkpoints/, samples/, lock."""
 
@@ -105,7 +117,11 @@ class RunFolder:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
-            yield
+            HELD.add(file)
+            try:
+                yield
+            finally:
+                HELD.discard(file)
 
     def lock_file(self) -> IO[str]:
         try:

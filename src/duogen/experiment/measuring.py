@@ -9,14 +9,14 @@ from pytorch_lightning import Trainer
 from duogen.data.examples import ExamplesData
 from duogen.metrics.measure import Measure
 from duogen.modules.alternating import AlternatingModule
-from duogen.modules.average import MovingAverage
 from duogen.records import MetricValue
 
 
 def measured(trainer: Trainer, module: AlternatingModule, data: ExamplesData, seed: int) -> list[MetricValue]:
     """The module's values on the test split, then those of as many real training examples: the floor."""
     trainer.test(module, datamodule=data, verbose=False)
-    weights = "ema" if any(isinstance(a, MovingAverage) and a.begun for a in module.averages.values()) else "raw"
+    averaged = any(module.averaged(player) is not module.players[player] for player in module.evaluated)
+    weights = "ema" if averaged else "raw"
     found: list[MetricValue] = []
     for measure in module.measures.values():
         found += values(measure, {name.rsplit("/", 1)[-1]: v for name, v in module.measured.items()}, weights, seed)

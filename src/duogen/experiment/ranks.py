@@ -1,5 +1,6 @@
 """Ranks without Lightning's launcher: fresh children of a warm template, one process group each, no orphans."""
 
+import math
 import multiprocessing
 import os
 import signal
@@ -15,14 +16,18 @@ from typing import Any
 
 from duogen.errors import UserError
 
-GRACE_S = 5.0
+KILLED_GRACE_S = 5.0
+FAILED_GRACE_S = 45.0
+PASSED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+AGREED = (None, 0, 75, 130)
 
 
 def launch(work: Callable[..., int], ranks: int, *arguments: Any) -> int:
     """Runs `work(*arguments)` in `ranks` processes that know their rank, and returns the largest exit code.
 
-    A signal to this process goes to every rank. When a rank dies without having agreed on an end, the others are killed
-    after a grace of 5 s; when this process dies, every rank kills its own process group.
+    A signal to this process goes to every rank. When a rank is killed, the others are killed after a grace of 5 s; when
+    one fails, they may take 45 s to say so and to close their trackers; an end that all have agreed on has the time it
+    needs. When this process dies, every rank kills its own process group.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["duogen.experiment.warm"])
@@ -30,12 +35,10 @@ def launch(work: Callable[..., int], ranks: int, *arguments: Any) -> int:
     children = [
         context.Process(target=enter, args=(work, environment(rank, ranks, port), arguments)) for rank in range(ranks)
     ]
-    for child in children:
-        child.start()
-    previous = {
-        number: signal.signal(number, passing(children)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-    }
+    previous = {number: signal.signal(number, passing(children)) for number in PASSED}
     try:
+        for child in children:
+            child.start()
         return watch(children)
     finally:
         for child in children:
@@ -59,7 +62,8 @@ def enter(work: Callable[..., int], environment: Mapping[str, str], arguments: S
     threading.Thread(target=follow, args=(parent.sentinel,), daemon=True).start()
     import torch
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(environment["WORLD_SIZE"])))
+    cores = min(torch.get_num_threads(), len(os.sched_getaffinity(0)))
+    torch.set_num_threads(max(1, cores // int(environment["WORLD_SIZE"])))
     # Everything is on disk by then; the interpreter's own teardown could wait for a rank that is gone.
     os._exit(answered(work, arguments, speaks=environment["RANK"] == "0"))
 
@@ -91,8 +95,10 @@ def watch(children: Sequence[ForkServerProcess]) -> int:
     while any(child.is_alive() for child in children):
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         wait([child.sentinel for child in children if child.is_alive()], timeout=left)
-        if deadline is None and any(child.exitcode not in (None, 0) for child in children):
-            deadline = time.monotonic() + GRACE_S
+        codes = [child.exitcode or 0 for child in children if child.exitcode not in AGREED]
+        if codes:
+            grace = KILLED_GRACE_S if min(codes) < 0 else FAILED_GRACE_S
+            deadline = min(deadline or math.inf, time.monotonic() + grace)
         if deadline is not None and time.monotonic() >= deadline:
             for child in children:
                 end(child, signal.SIGKILL)

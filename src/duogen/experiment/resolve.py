@@ -11,6 +11,7 @@ from duogen.errors import UserError, nearest
 from duogen.experiment.build import build, check
 from duogen.modules.turns import Turns
 
+PARTS = ("data", "turns", "optimizers", "trainer", "budget", "loggers")
 LEAST = {
     "seed": 0,
     "log_every": 1,
@@ -49,13 +50,19 @@ def resolve(config: Mapping[str, Any], name: str, allow: Sequence[str]) -> dict[
 
 def run_name(given: Any, otherwise: str) -> str:
     """The run's name: as given, which must be that of one folder, else `otherwise`."""
-    if given is not None and (str(given) in ("", "..") or Path(str(given)).name != str(given)):
-        raise UserError(f"name={given}", "the name of one folder", "leave slashes out, or say run_dir=PATH")
-    return otherwise if given is None else str(given)
+    if given is None:
+        return otherwise
+    name = str(given)
+    if isinstance(given, list | dict) or name in ("", "..") or Path(name).name != name:
+        raise UserError(f"name={written(given)}", "the name of one folder", "leave slashes out, or say run_dir=PATH")
+    return name
 
 
 def refuse_odd(config: Mapping[str, Any]) -> None:
     """Refuses what is no constructor's argument, and so has no signature to be checked against."""
+    for part in PARTS:
+        if not isinstance(config.get(part), Mapping):
+            raise UserError(f"{part}={written(config.get(part))}", f"the settings of {part}", f"leave {part} as it is")
     for path, least in LEAST.items():
         group, _, name = path.rpartition(".")
         whole(path, (config[group] if group else config)[name], least)
@@ -73,6 +80,8 @@ def refuse_odd(config: Mapping[str, Any]) -> None:
                 )
     for player, own in config["optimizers"].items():
         refuse_average(f"optimizers.{player}.ema", own["ema"])
+        if own["scheduler"] is None:
+            raise UserError(f"optimizers.{player}.scheduler=null", "a schedule", "use scheduler=constant for none")
     refuse_backend(config["compile"])
 
 

@@ -16,7 +16,7 @@ import torch
 from pytorch_lightning import Trainer
 
 from duogen.callbacks.checkpoints import FORMAT, Checkpoints, seed_generators
-from duogen.callbacks.guards import NotFinite, Stop
+from duogen.callbacks.guards import Interrupted, NotFinite, Stop
 from duogen.callbacks.progress import Progress
 from duogen.callbacks.records import Records, RowFile
 from duogen.callbacks.samples import Samples
@@ -31,10 +31,12 @@ from duogen.experiment.key import run_key
 from duogen.experiment.measuring import measured
 from duogen.experiment.provenance import provenance
 from duogen.modules.alternating import AlternatingModule
+from duogen.modules.state import load_progress
 from duogen.records import RunRecord
 from duogen.seeds import derive
 
 EXIT = {"done": 0, "pruned": 0, "failed": 1, "nan": 1, "oom": 1, "timeout": 1, "preempted": 75, "interrupted": 130}
+AGREE_EVERY = 100
 PICTURED = {3: 64, 1: 1000}  # images in a grid, points in a scatter plot, by the number of dimensions of an example
 
 
@@ -77,7 +79,7 @@ class Trial:
     def __init__(self, plan: Plan, module: AlternatingModule, data: ExamplesData, rank: int) -> None:
         self.plan, self.config, self.module, self.data, self.rank = plan, plan.config, module, data, rank
         self.folder = RunFolder(plan.folder)
-        self.stop = Stop(self.config["log_every"])
+        self.stop = Stop(min(self.config["log_every"], AGREE_EVERY))
         nodes = self.config["loggers"].values() if rank == 0 else ()
         self.trackers: list[Tracker] = [Guarded(build(node, plan.allow)) for node in nodes]
         self.started = time.monotonic()
@@ -85,13 +87,15 @@ class Trial:
     def run(self) -> int:
         resumed = load(self.folder.last) if self.folder.last.exists() else None
         if resumed is not None:
-            refuse_other_world(resumed, self.config)
+            refuse_unfit(resumed, self.config)
         self.record = self.opened(resumed)
         self.before = self.record.wall_s
-        self.write()
+        self.file: RowFile | None = None
         code = EXIT["failed"]
         try:
-            status, error = self.outcome(resumed)
+            with self.stop.owning():
+                self.write()
+                status, error = self.outcome(resumed)
             self.record = replace(self.record, status=status, error=error)
             code = EXIT[status]
             return code
@@ -99,6 +103,8 @@ class Trial:
             if self.record.status == "running":
                 self.record = replace(self.record, status="failed", error=traceback.format_exc())
             self.write()
+            if self.file is not None:
+                self.file.close()
             for tracker in self.trackers:
                 tracker.close(code)
 
@@ -117,6 +123,7 @@ class Trial:
             steps=resumed["step"] if resumed else 0,
             provenance=provenance(data, str(torch.device(self.config["trainer"]["accelerator"]))),
             error=None,
+            metrics=(),
         )
 
     def write(self) -> None:
@@ -133,20 +140,22 @@ class Trial:
             raise
         except NotFinite as error:
             return "nan", str(error)
-        except KeyboardInterrupt:
-            return "interrupted", None
+        except (Interrupted, KeyboardInterrupt):
+            return self.stopped(), None
         except torch.OutOfMemoryError as error:
             return "oom", str(error)
         except Exception:
             print(traceback.format_exc(), file=sys.stderr)
             return "failed", traceback.format_exc()[-4000:]
+        finally:
+            self.stop.training = True  # from here on a signal is only noted: the end is being written
 
     def fit(self, resumed: Mapping[str, Any] | None) -> str:
         config, module = self.config, self.module
         if resumed is not None:
             module.load_state_dict(resumed["module"])
-            module.load_progress(resumed)
-        rows = self.rows(resumed)
+            load_progress(module, resumed)
+        self.file = rows = self.rows(resumed)
         self.track(resumed)
         checkpoints = self.checkpoints(rows, resumed)
         batch_size = config["data"]["batch_size"]
@@ -164,15 +173,20 @@ class Trial:
         trainer.fit(module, datamodule=self.data)
         self.record = replace(self.record, steps=trainer.global_step, updates=dict(module.progress.updates))
         if self.stop.signal is not None and trainer.global_step < trainer.max_steps:
-            return "interrupted" if self.stop.signal == SIGINT else "preempted"
+            return self.stopped()
         metrics = measured(trainer, module, self.data, config["seed"])
         self.record = replace(self.record, metrics=metrics)
         return "done"
+
+    def stopped(self) -> str:
+        return "interrupted" if self.stop.signal in (None, SIGINT) else "preempted"
 
     def rows(self, resumed: Mapping[str, Any] | None) -> RowFile | None:
         if self.rank > 0:
             return None
         self.folder.write_config(self.config)
+        for part in self.folder.checkpoints.glob(".*"):
+            part.unlink()
         return RowFile(self.folder.rows, resumed["rows"] if resumed else 0)
 
     def samples_folder(self) -> Path | None:
@@ -205,6 +219,7 @@ class Trial:
             config["keep"],
             resumed,
             assemble.better(self.module),
+            self.record.checkpoints,
             self.note,
         )
 
@@ -223,11 +238,18 @@ def start_at(trainer: Trainer, step: int) -> None:
             setattr(counter, name, step)
 
 
-def refuse_other_world(resumed: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+def refuse_unfit(resumed: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Refuses to continue a checkpoint of another number of ranks, or one beyond the steps asked for."""
     saved, ranks = len(resumed["ranks"]), config["trainer"]["devices"]
     if saved != ranks:
         raise UserError(
             f"trainer.devices={ranks} cannot continue a run of {saved}",
             f"trainer.devices={saved}",
             "continue with as many ranks as it began with, or start over with fresh=true",
+        )
+    if resumed["step"] > config["trainer"]["max_steps"]:
+        raise UserError(
+            f"the run is at step {resumed['step']}, beyond the {config['trainer']['max_steps']} asked for",
+            f"{resumed['step']} steps or more",
+            "ask for more steps, use another run_dir, or start over with fresh=true",
         )

@@ -2,17 +2,19 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from lightning_fabric.utilities import move_data_to_device
 from pytorch_lightning import LightningModule
+from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from duogen.errors import UserError
 from duogen.metrics.measure import Measure
 from duogen.modules.average import MovingAverage
 from duogen.modules.ranks import sum_over_ranks, summed
@@ -64,7 +66,9 @@ class AlternatingModule(LightningModule):
         self.measured: dict[str, float] = {}
         self._optimizer_of: dict[str, Optimizer] = {}
         self._parameters_of: dict[str, list[nn.Parameter]] = {}
-        self._scaler: GradScaler | None = None
+        self.scaler: GradScaler | None = None
+        self._scaled: set[str] = set()
+        self._mixed = False
         self._extra: Iterator[Batch] | None = None
 
     @property
@@ -76,6 +80,11 @@ class AlternatingModule(LightningModule):
     @abstractmethod
     def objectives(self) -> Mapping[str, Callable[[Any], Loss]]:
         """What a turn minimises, by name: a batch in, a loss out."""
+
+    @property
+    def evaluated(self) -> Sequence[str]:
+        """The players whose weights an evaluation depends on."""
+        return tuple(self.players)
 
     @property
     def changing_buffers(self) -> Sequence[str]:
@@ -147,7 +156,9 @@ class AlternatingModule(LightningModule):
 
     def on_fit_start(self) -> None:
         self.ranks, self.rank = self.trainer.world_size, self.trainer.global_rank
-        self._scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        plugin = self.trainer.precision_plugin
+        self._mixed = isinstance(plugin, MixedPrecision)
+        self.scaler = plugin.scaler if isinstance(plugin, MixedPrecision) else None
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
         """Ends the run between two steps, after a validation that the last one owed, when a stop was asked for."""
@@ -156,10 +167,10 @@ class AlternatingModule(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> None:
         """Hands the due turns to `Turns`, and counts the batch as one step whatever they did."""
         self.step = self.global_step
-        before = sum(self.progress.updates.values())
         self.turns.play(self, batch)
-        if self._scaler is not None and sum(self.progress.updates.values()) > before:
-            self._scaler.update()
+        if self.scaler is not None and self._scaled:
+            self.scaler.update()
+            self._scaled.clear()
         for scheduler in self.schedulers.values():
             if not isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step()
@@ -170,8 +181,14 @@ class AlternatingModule(LightningModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch.to(device)
 
-    def scaled(self, total: Tensor) -> Tensor:
-        return total if self._scaler is None else self._scaler.scale(total)
+    def differentiate(self, total: Tensor, parameters: Sequence[nn.Parameter]) -> None:
+        """Adds the gradient of `total` (0-d) to `parameters` alone, scaled where a scaler is at work.
+
+        Outside autocast: a penalty's second derivative would be rounded inside it.
+        """
+        scaled = total if self.scaler is None else self.scaler.scale(total)
+        with torch.autocast(self.device.type, enabled=False) if self._mixed else nullcontext():
+            scaled.backward(inputs=parameters)
 
     def record(self, turn: Turn, loss: Loss) -> dict[str, Tensor]:
         """Notes every term of the loss for the next row and returns the sums."""
@@ -180,32 +197,58 @@ class AlternatingModule(LightningModule):
             self.logged.add(f"train/{turn.player}/{name}", value.detach(), loss.count, self.step + 1)
         return sums
 
-    def update(self, name: str, turn: Turn, window: GradientWindow) -> None:
-        """One optimizer step: sum over ranks, divide by the count, unscale, clip, step, average the weights."""
+    def update(self, turn: Turn, window: GradientWindow) -> bool:
+        """One optimizer step: sum over ranks, divide by the count, unscale, clip, step; whether it was taken."""
         parameters, optimizer = self.parameters_of(turn.player), self._optimizer_of[turn.player]
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         if window.count is not None:
-            count = window.count
-            if self.ranks > 1:
-                count = sum_over_ranks(gradients, window.count, self.shared_buffers())
+            shared = self.ranks > 1
+            count = sum_over_ranks(gradients, window.count, self.shared_buffers()) if shared else window.count
             torch._foreach_div_(gradients, count)
-        if self._scaler is not None:
-            self._scaler.unscale_(optimizer)
+        if self.scaler is not None:
+            self.scaler.unscale_(optimizer)
         if turn.clip is not None or self.watched:
             norm = nn.utils.get_total_norm(gradients)
             if turn.clip is not None:
                 nn.utils.clip_grads_with_norm_(parameters, turn.clip, norm)
-            self.logged.add(f"train/{turn.player}/gradient_norm", norm.detach(), 1, self.step + 1)
-        if self._scaler is not None:
-            self._scaler.step(optimizer)
-        else:
+            self.record_norm(turn.player, norm)
+        window.empty()
+        taken = self.take_step(turn.player, optimizer)
+        self.progress.updates[turn.player] += taken
+        return taken
+
+    def take_step(self, player: str, optimizer: Optimizer) -> bool:
+        """Steps the optimizer; a scaler that met an overflow does not, and then no update is counted."""
+        if self.scaler is None:
             optimizer.step()
-        window.clear(parameters)
-        self.progress.updates[turn.player] += 1
-        if turn.player in self.averages:
-            average = self.averages[turn.player]
+            return True
+        if player in self._scaled:
+            raise UserError(
+                f"trainer.precision=16-mixed, and {player} steps twice on one batch",
+                "bf16-mixed, 32",
+                "use trainer.precision=bf16-mixed: one loss scale serves one step of each player and batch",
+            )
+        self._scaled.add(player)
+        taken: list[bool] = []
+        hook = optimizer.register_step_post_hook(lambda *_: taken.append(True))
+        self.scaler.step(optimizer)
+        hook.remove()
+        return bool(taken)
+
+    def record_norm(self, player: str, norm: Tensor) -> None:
+        """Notes a gradient's norm; under a scaler an overflow is no error, and stays out of the mean."""
+        counted: int | Tensor = 1
+        if self.scaler is not None:
+            counted = norm.isfinite().float()
+            norm = norm.where(norm.isfinite(), norm.new_zeros(()))
+        self.logged.add(f"train/{player}/gradient_norm", norm.detach(), counted, self.step + 1)
+
+    def average(self, player: str, stepped: bool) -> None:
+        """Takes the player's weights into their average, after the step and what `after_turn` made of it."""
+        if stepped and player in self.averages:
+            average = self.averages[player]
             assert isinstance(average, MovingAverage)
-            average.update(self.players[turn.player], self.progress.updates[turn.player])
+            average.update(self.players[player], self.progress.updates[player])
 
     def evaluate_with(self, measures: Mapping[str, Measure], seed: int) -> None:
         self.measures, self.seed = measures, seed
@@ -243,46 +286,3 @@ class AlternatingModule(LightningModule):
         """Floating-point buffers of the players, which the ranks average with every reduced gradient."""
         found = {id(b): b for player in self.players.values() for b in player.buffers() if b.is_floating_point()}
         return list(found.values())
-
-    def shared_state(self) -> dict[str, Any]:
-        """What is equal on all ranks, beside the state dict: plain containers and tensors."""
-        return {
-            "optimizers": {player: optimizer.state_dict() for player, optimizer in self._optimizer_of.items()},
-            "schedulers": {player: plain(scheduler.state_dict()) for player, scheduler in self.schedulers.items()},
-            "scaler": None if self._scaler is None else self._scaler.state_dict(),
-            "updates": dict(self.progress.updates),
-            "extras": self.progress.extras,
-        }
-
-    def load_shared_state(self, state: Mapping[str, Any]) -> None:
-        for player, optimizer in self._optimizer_of.items():
-            optimizer.load_state_dict(state["optimizers"][player])
-        for player, scheduler in self.schedulers.items():
-            scheduler.load_state_dict(state["schedulers"][player])
-        if self._scaler is not None:
-            self._scaler.load_state_dict(state["scaler"])
-        self.load_progress(state)
-
-    def load_progress(self, state: Mapping[str, Any]) -> None:
-        self.progress = Progress(dict(state["updates"]), state["extras"])
-
-    def rank_state(self) -> dict[str, Any]:
-        """What each rank has of its own: open windows, the unfinished row, and running statistics within a window."""
-        return {
-            "turns": self.turns.state_dict(),
-            "logged": self.logged.state_dict(),
-            "buffers": self.shared_buffers() if self.ranks > 1 else [],
-        }
-
-    def load_rank_state(self, state: Mapping[str, Any]) -> None:
-        state = move_data_to_device({name: state[name] for name in ("turns", "logged", "buffers")}, self.device)
-        self.turns.load_state_dict(state["turns"])
-        self.logged.load_state_dict(state["logged"])
-        for buffer, saved in zip(self.shared_buffers() if self.ranks > 1 else [], state["buffers"], strict=True):
-            buffer.copy_(saved)
-
-
-def plain(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A scheduler's state without what a checkpoint may not hold: functions, and references to the run."""
-    allowed = (int, float, bool, str, list, tuple, dict, type(None), Tensor)
-    return {name: value for name, value in state.items() if isinstance(value, allowed)}

@@ -54,6 +54,10 @@ class GAN(AlternatingModule):
         return {"generator": self.generator_loss, "discriminator": self.discriminator_loss}
 
     @property
+    def evaluated(self) -> tuple[str, ...]:
+        return ("generator",)
+
+    @property
     def changing_buffers(self) -> tuple[str, ...]:
         """Batch norm and spectral norm move in both networks' training forwards, whoever's turn it is."""
         return ("generator.", "discriminator.")

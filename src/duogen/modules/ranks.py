@@ -13,7 +13,7 @@ def sum_over_ranks(gradients: Sequence[Tensor], count: "int | Tensor", buffers: 
 
     One all-reduce of one flat vector per optimizer step, whatever the number of backward passes before it.
     """
-    whole = torch.as_tensor(count, dtype=torch.float32, device=gradients[0].device)
+    whole = count.float() if isinstance(count, Tensor) else gradients[0].new_full((), count, dtype=torch.float32)
     tensors = [*gradients, *buffers]
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors] + [whole.reshape(1)])
     dist.all_reduce(flat)

@@ -93,7 +93,7 @@ class Turns(ABC):
         loss = module.objectives[turn.objective or turn.player](batch)
         total = loss.weighted(module.record(turn, loss))
         whole = turn.accumulate == 1 and module.ranks == 1
-        module.scaled(total / loss.count if whole else total).backward(inputs=parameters)
+        module.differentiate(total / loss.count if whole else total, parameters)
         window.add(None if whole else loss.count)
         self.acted += 1
         return loss
@@ -139,11 +139,10 @@ class Alternate(Turns):
             self.acted = 0
             while module.due(turn):
                 loss = self.act(module, name, batch)
-                if self.full(module, name):
-                    module.update(name, turn, self.windows[name])
-                else:
-                    self.windows[name].close(module.parameters_of(turn.player))
+                stepped = self.full(module, name) and module.update(turn, self.windows[name])
+                self.windows[name].close(module.parameters_of(turn.player))
                 module.after_turn(turn, loss)
+                module.average(turn.player, stepped)
 
 
 class Simultaneous(Turns):
@@ -159,9 +158,12 @@ class Simultaneous(Turns):
             if module.due(turn):
                 losses[name] = self.act(module, name, batch)
                 self.windows[name].close(module.parameters_of(turn.player))
-        for name, turn in self.turns.items():
-            if self.full(module, name):
-                self.windows[name].open(module.parameters_of(turn.player))
-                module.update(name, turn, self.windows[name])
+        stepped: dict[str, bool] = {}
+        for name in losses:
+            turn, window = self.turns[name], self.windows[name]
+            window.open(module.parameters_of(turn.player))
+            stepped[name] = self.full(module, name) and module.update(turn, window)
+            window.close(module.parameters_of(turn.player))
         for name, loss in losses.items():
             module.after_turn(self.turns[name], loss)
+            module.average(self.turns[name].player, stepped[name])

@@ -32,15 +32,14 @@ class GradientWindow:
             self.count = count if self.count is None else self.count + count
 
     def close(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Takes the gradients away, so that between turns no parameter carries one."""
-        self.gradients = [parameter.grad for parameter in parameters]
+        """Takes the gradients away, so that between turns no parameter carries one; an empty window keeps none."""
+        self.gradients = [parameter.grad for parameter in parameters] if self.acts else []
         for parameter in parameters:
             parameter.grad = None
 
-    def clear(self, parameters: Sequence[nn.Parameter]) -> None:
-        self.acts, self.count, self.gradients = 0, None, []
-        for parameter in parameters:
-            parameter.grad = None
+    def empty(self) -> None:
+        """What was gathered has become a step."""
+        self.acts, self.count = 0, None
 
     def state_dict(self) -> dict[str, Any]:
         return {"acts": self.acts, "count": self.count, "gradients": self.gradients}
@@ -80,7 +79,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Means:
-    """A row's means by term, and the term and 1-based step of the first value that was not finite, if any."""
+    """A row's means by term, and the term and 1-based step of the first value that was not finite, if any.
+
+    Of several at one step the one that was logged first is named.
+    """
 
     values: Mapping[str, float]
     bad: tuple[str, int] | None
@@ -110,9 +112,10 @@ class LogWindow:
             self.series.items(), flat.split([len(v) for v in vectors.values()]), strict=True
         ):
             values, count = part[:-1], part[-1]
-            means[name] = float(values.double().sum() / count)
-            bad += [(series.steps[i], name) for i in (~values.isfinite()).nonzero().flatten().tolist()[:1]]
-        return Means(means, (min(bad)[1], min(bad)[0]) if bad else None)
+            means[name] = float(values.double().sum() / count.clamp(min=1))
+            first = (~values.isfinite()).nonzero().flatten().tolist()[:1]
+            bad += [(series.steps[index], len(means), name) for index in first]
+        return Means(means, (min(bad)[2], min(bad)[0]) if bad else None)
 
     def clear(self) -> None:
         self.series.clear()
