@@ -4,9 +4,12 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from duogen.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from duogen.compose import Composed
 
 DESCRIBED = (
     (
@@ -108,17 +111,29 @@ def version() -> str:
 def train(options: argparse.Namespace) -> int:
     if options.multirun:
         raise UserError("-m was given", "one run at a time, until sweeps are there", "drop -m: it comes with sweeps")
-    from duogen.compose import compose
-
     overrides, place = continued(list(options.arguments), options.config_dir)
-    composed = compose(overrides, options.config_dir)
-    config = composed.config | place
-    from duogen.experiment import pairs
-
-    pairs.refuse(config)
+    composed = whole_config(overrides, options)
     from duogen.experiment import begin
 
-    return begin.train(config, composed.choices, overrides, options.allow)
+    return begin.train(composed.config | place, composed.choices, overrides, options.allow)
+
+
+def whole_config(overrides: list[str], options: argparse.Namespace) -> "Composed":
+    """The composed config; where another limit than steps ends the run, what depends on its length follows."""
+    from duogen.compose import compose
+    from duogen.experiment import pairs
+
+    composed = compose(overrides, options.config_dir)
+    config = composed.config
+    pairs.refuse(config)
+    budget = config["budget"]
+    if any(limit is not None for limit in (budget["epochs"], budget["samples"], *budget["updates"].values())):
+        from duogen.experiment.resolve import limit
+
+        steps = limit(config, options.allow)
+        if steps != config["trainer"]["max_steps"]:
+            return compose([*overrides, f"trainer.max_steps={steps}"], options.config_dir)
+    return composed
 
 
 def continued(overrides: list[str], config_dir: Path | None) -> tuple[list[str], dict[str, str]]:
@@ -144,12 +159,7 @@ def continued(overrides: list[str], config_dir: Path | None) -> tuple[list[str],
 
 
 def check(options: argparse.Namespace) -> int:
-    from duogen.compose import compose
-
-    composed = compose(options.arguments, options.config_dir)
-    from duogen.experiment import pairs
-
-    pairs.refuse(composed.config)
+    composed = whole_config(list(options.arguments), options)
     from duogen.experiment.check import check
 
     return check(composed.config, composed.choices, options.allow)

@@ -104,7 +104,7 @@ def test_clipped_weights_are_clipped_whenever_the_generator_learns(turns, tmp_pa
     act, seen = Turns.act, []
 
     def watched(self, module, name, batch):
-        seen.append((module.step, max(float(p.abs().max()) for p in module.parameters_of("discriminator"))))
+        seen.append((module.step, max(float(p.detach().abs().max()) for p in module.parameters_of("discriminator"))))
         return act(self, module, name, batch)
 
     monkeypatch.setattr(Turns, "act", watched)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from contracts.cases import found, run
+from duogen.cli import main
 from duogen.conftree import conf_dir
 from duogen.modules.alternating import AlternatingModule
 from duogen.modules.turns import Turns
@@ -84,3 +85,13 @@ def test_feedback_moves_in_after_turn_and_nowhere_else(case, tmp_path, monkeypat
     assert moved_inside == []
     assert isinstance(case.tiny, type)
     assert issubclass(case.tiny, AlternatingModule)
+
+
+def test_what_depends_on_the_length_follows_the_limit_that_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = ["data=ring", "generator=mlp", "discriminator=mlp", "generator.width=4", "discriminator.width=4"]
+    settings = [*small, "logger=none", "trainer=cpu", "scheduler=linear", "data.batch_size=10", "log_every=1"]
+    assert main(["train", *settings, "budget.samples=60", "run_dir=run", "data.evaluation_size=50"]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[-1]["train/generator/lr"] == pytest.approx(0.0, abs=1e-12)

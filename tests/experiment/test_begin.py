@@ -414,7 +414,6 @@ def test_a_run_begun_with_fresh_is_continued_and_not_started_over():
     assert [row["step"] for row in rows(folder)] == [5, 7, 10, 14, 15, 20, 21, 25]
 
 
-@pytest.mark.xfail(strict=True, reason="a continued run's record keeps the overrides of the first command")
 def test_a_longer_run_that_was_interrupted_goes_on_to_its_own_end(once_at, here):
     once_at(25, sending(signal.SIGTERM))
     assert train("resume=here", "budget.steps=31") == 75

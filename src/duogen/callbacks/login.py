@@ -23,7 +23,7 @@ def logged_in() -> bool:
     try:
         logins = netrc.netrc(_netrc_file())
         server = _server()
-    except (OSError, netrc.NetrcParseError, ConfigError):
+    except (OSError, ValueError, netrc.NetrcParseError, ConfigError):
         return False
     hosts = [urlsplit(server).netloc] if server else HOSTS
     return any(login[2] for host in hosts if (login := logins.authenticators(host)))

@@ -126,6 +126,8 @@ class ExamplesData(LightningDataModule, ABC):
         return self.splits[name]
 
     def _check(self, name: str, split: Split) -> None:
+        if not len(split):
+            raise UserError(f"the {name} split is empty", "at least one example", "change the sizes under data")
         found = tuple(split.values.shape[1:])
         if found != self.shape:
             raise UserError(

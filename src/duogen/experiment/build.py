@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from difflib import get_close_matches
 from reprlib import repr as shown
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import SchemaError
+from torch import nn
 
 from duogen.errors import UserError, nearest
 from duogen.experiment.allowed import Allowed, allowed
@@ -121,7 +122,7 @@ def _distinct(mappings: Mapping[Place, Mapping[Any, Any]]) -> list[Place]:
 
 def _signature(made: type) -> inspect.Signature:
     """The constructor's signature; torch's Module names no argument and takes none, whatever its signature says."""
-    if getattr(made.__init__, "__module__", "") == "torch.nn.modules.module":
+    if made.__init__ is nn.Module.__init__:
         return inspect.Signature()
     try:
         return inspect.signature(made, eval_str=True)
@@ -166,6 +167,8 @@ def _fit(value: Any, annotation: Any) -> tuple[bool, Any]:
     Converted is only what YAML cannot say, such as a list into a tuple. An annotation that nothing can be checked
     against, such as a protocol or a name that does not resolve, fits everything.
     """
+    if is_dataclass(annotation):
+        return isinstance(value, annotation if isinstance(annotation, type) else type(annotation)), value
     try:
         adapter = TypeAdapter(annotation, config=STRICT)
     except (PydanticUserError, SchemaError, NameError, TypeError):

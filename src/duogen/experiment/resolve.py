@@ -48,6 +48,13 @@ def resolve(config: Mapping[str, Any], name: str, allow: Sequence[str]) -> dict[
     return resolved
 
 
+def limit(config: Mapping[str, Any], allow: Sequence[str]) -> int:
+    """The steps after which the composed config's run ends, whichever limit of its budget that is."""
+    refuse_odd(config)
+    check(config, allow)
+    return max_steps(config, build(config["turns"], allow), allow)
+
+
 def run_name(given: Any, otherwise: str) -> str:
     """The run's name: as given, which must be that of one folder, else `otherwise`."""
     if given is None:

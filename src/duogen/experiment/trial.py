@@ -117,6 +117,7 @@ class Trial:
         return replace(
             record,
             key=key,
+            overrides=list(self.plan.overrides),
             keys=list(dict.fromkeys([*record.keys, key])),
             status="running",
             tracker=tracker,

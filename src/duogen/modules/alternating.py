@@ -273,7 +273,7 @@ class AlternatingModule(LightningModule):
             for name, value in measure.compute().items()
         }
         for scheduler in self.schedulers.values():
-            if isinstance(scheduler, ReduceLROnPlateau):
+            if split == "validate" and isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step(self.measured[f"{split}/{owner}/{self.monitor}"])
 
     on_test_epoch_start, test_step, on_test_epoch_end = (

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from duogen.errors import UserError
 from duogen.modules.alternating import AlternatingModule
 from duogen.modules.turns import Turn
 from duogen.objectives.adversarial import Adversarial
@@ -41,6 +42,8 @@ class GAN(AlternatingModule):
         weight_clip: float | None,
     ) -> None:
         super().__init__()
+        if weight_clip is not None and not weight_clip > 0:
+            raise UserError(f"weight_clip={weight_clip}", "more than 0, or null", "e.g. model.weight_clip=0.01")
         self.generator, self.discriminator = generator, discriminator
         self.adversarial, self.penalties = adversarial, penalties
         self.latent_dim, self.weight_clip = latent_dim, weight_clip
