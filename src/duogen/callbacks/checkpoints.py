@@ -94,7 +94,7 @@ class Checkpoints(Callback):
             self.resumed = None
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        step = trainer.global_step
+        step = pl_module.steps
         if step % self.every == 0 and step % self.validate_every:
             self.save(trainer, pl_module)
 

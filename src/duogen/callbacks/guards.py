@@ -83,8 +83,6 @@ class Stop(Callback):
             raise Interrupted
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        # Lightning broadcasts a SIGTERM flag at every batch; ours is agreed from time to time.
-        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
         self.training = True
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:

@@ -57,10 +57,10 @@ class Records(Callback):
         self.clock = (time.perf_counter(), trainer.global_step)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        pl_module.watched = (trainer.global_step + 1) % self.log_every == 0
+        pl_module.watched = (pl_module.steps + 1) % self.log_every == 0
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        step = trainer.global_step
+        step = pl_module.steps
         if step % self.log_every == 0 or step == trainer.max_steps:
             self.gather(pl_module)
         if self.row and step % self.validate_every:

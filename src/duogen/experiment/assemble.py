@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from duogen.data.examples import ExamplesData
 from duogen.errors import UserError, nearest
 from duogen.experiment.build import build
+from duogen.experiment.loop import TurnLoop
 from duogen.metrics.measure import Measure
 from duogen.modules.alternating import AlternatingModule, Learner
 from duogen.modules.average import MovingAverage
@@ -149,6 +150,7 @@ def trainer(config: Mapping[str, Any], callbacks: Sequence[Callback]) -> Trainer
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    built.fit_loop.epoch_loop = TurnLoop(built, max_steps=node["max_steps"])
     # The trial owns the signals: Lightning would turn them into exit codes of its own.
     built._signal_connector.register_signal_handlers = lambda: None
     return built

@@ -60,7 +60,7 @@ class AlternatingModule(LightningModule):
         self.last_row: dict[str, float] = {}
         self.logged = LogWindow()
         self.schedulers: dict[str, LRScheduler] = {}
-        self.step, self.ranks, self.rank = 0, 1, 0
+        self.step, self.steps, self.ranks, self.rank = 0, 0, 1, 0
         self.watched, self.stopping = False, False
         self.monitor: str | None = None
         self.measured: dict[str, float] = {}
@@ -69,6 +69,7 @@ class AlternatingModule(LightningModule):
         self.scaler: GradScaler | None = None
         self._scaled: set[str] = set()
         self._mixed = False
+        self._share: tuple[int | Tensor, Tensor] = (0, torch.zeros(()))
         self._extra: Iterator[Batch] | None = None
 
     @property
@@ -156,17 +157,14 @@ class AlternatingModule(LightningModule):
 
     def on_fit_start(self) -> None:
         self.ranks, self.rank = self.trainer.world_size, self.trainer.global_rank
+        self.steps = self.global_step
         plugin = self.trainer.precision_plugin
         self._mixed = isinstance(plugin, MixedPrecision)
         self.scaler = plugin.scaler if isinstance(plugin, MixedPrecision) else None
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
-        """Ends the run between two steps, after a validation that the last one owed, when a stop was asked for."""
-        return -1 if self.stopping else None
-
     def training_step(self, batch: Any, batch_idx: int) -> None:
         """Hands the due turns to `Turns`, and counts the batch as one step whatever they did."""
-        self.step = self.global_step
+        self.step = self.steps
         self.turns.play(self, batch)
         if self.scaler is not None and self._scaled:
             self.scaler.update()
@@ -177,18 +175,21 @@ class AlternatingModule(LightningModule):
         counter = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         counter.increment_ready()
         counter.increment_completed()
+        self.steps += 1
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch.to(device)
 
-    def differentiate(self, total: Tensor, parameters: Sequence[nn.Parameter]) -> None:
-        """Adds the gradient of `total` (0-d) to `parameters` alone, scaled where a scaler is at work.
+    def differentiate(self, total: Tensor, count: int | Tensor, parameters: Sequence[nn.Parameter]) -> None:
+        """Adds the gradient of `total / count` (0-d) to `parameters` alone, scaled where a scaler is at work.
 
         Outside autocast: a penalty's second derivative would be rounded inside it.
         """
+        if isinstance(count, Tensor) or self._share[0] != count:
+            self._share = (count, 1 / torch.as_tensor(count, dtype=total.dtype, device=total.device))
         scaled = total if self.scaler is None else self.scaler.scale(total)
         with torch.autocast(self.device.type, enabled=False) if self._mixed else nullcontext():
-            scaled.backward(inputs=parameters)
+            scaled.backward(gradient=self._share[1], inputs=parameters)
 
     def record(self, turn: Turn, loss: Loss) -> dict[str, Tensor]:
         """Notes every term of the loss for the next row and returns the sums."""
@@ -200,15 +201,15 @@ class AlternatingModule(LightningModule):
     def update(self, turn: Turn, window: GradientWindow) -> bool:
         """One optimizer step: sum over ranks, divide by the count, unscale, clip, step; whether it was taken."""
         parameters, optimizer = self.parameters_of(turn.player), self._optimizer_of[turn.player]
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         if window.count is not None:
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
             shared = self.ranks > 1
             count = sum_over_ranks(gradients, window.count, self.shared_buffers()) if shared else window.count
             torch._foreach_div_(gradients, count)
         if self.scaler is not None:
             self.scaler.unscale_(optimizer)
         if turn.clip is not None or self.watched:
-            norm = nn.utils.get_total_norm(gradients)
+            norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
             if turn.clip is not None:
                 nn.utils.clip_grads_with_norm_(parameters, turn.clip, norm)
             self.record_norm(turn.player, norm)

@@ -93,7 +93,7 @@ class Turns(ABC):
         loss = module.objectives[turn.objective or turn.player](batch)
         total = loss.weighted(module.record(turn, loss))
         whole = turn.accumulate == 1 and module.ranks == 1
-        module.differentiate(total / loss.count if whole else total, parameters)
+        module.differentiate(total, loss.count if whole else 1, parameters)
         window.add(None if whole else loss.count)
         self.acted += 1
         return loss

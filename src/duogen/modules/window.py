@@ -22,9 +22,10 @@ class GradientWindow:
         self.gradients: list[Tensor | None] = []
 
     def open(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Puts the gathered gradients back where backward adds to them."""
-        for index, parameter in enumerate(parameters):
-            parameter.grad = self.gradients[index] if self.gradients else None
+        """Puts the gathered gradients back where backward adds to them; without any, all are None already."""
+        if self.gradients:
+            for parameter, gradient in zip(parameters, self.gradients, strict=True):
+                parameter.grad = gradient
 
     def add(self, count: "int | Tensor | None") -> None:
         self.acts += 1
