@@ -214,7 +214,8 @@ class WeightsAndBiases(Tracker):
             shutil.rmtree(segment)
         replay(run, self)
         if not self._run.disabled:
-            place = f"offline, for duogen sync {run.folder}" if self._run.offline else self._run.url
+            upload = f"offline; wandb sync {run.folder}/wandb/offline-run-* uploads it"
+            place = upload if self._run.offline else self._run.url
             print(f"W&B: {place}", flush=True)
         return self._run.id
 
@@ -233,7 +234,7 @@ class WeightsAndBiases(Tracker):
     def close(self, exit_code: int) -> None:
         run, self._run = self._run, None
         if run is not None and not within(PATIENCE_S, lambda: run.finish(exit_code=exit_code)):
-            logger.warning("W&B took more than %g s to finish; duogen sync sends what is missing", PATIENCE_S)
+            logger.warning("W&B took more than %g s to finish; the run's folder holds what is missing", PATIENCE_S)
 
     def _begun(self, run: TrackedRun) -> "wandb.Run":
         import wandb
