@@ -23,6 +23,8 @@ from duogen.modules.alternating import AlternatingModule, Learner
 from duogen.modules.average import MovingAverage
 from duogen.seeds import derive
 
+FOLLOWING = "torch.optim.lr_scheduler.ReduceLROnPlateau"
+
 
 class SummedGradients(DDPStrategy):
     """Ranks whose gradients the turns sum themselves: nothing is wrapped, nothing is launched.
@@ -68,26 +70,32 @@ def teach(module: AlternatingModule, config: Mapping[str, Any], allow: Sequence[
             network.compile(**({} if config["compile"] is True else {"backend": config["compile"]}))
 
 
+def directions(measures: Mapping[str, Measure]) -> dict[str, bool]:
+    """Whether more is better, for every value of the chosen metrics."""
+    return {name: fact.higher_is_better for measure in measures.values() for name, fact in measure.facts.items()}
+
+
 def refuse_monitor(module: AlternatingModule, monitor: str | None) -> None:
-    known = [value for measure in module.measures.values() for value in measure.facts]
+    known = directions(module.measures)
     if monitor is not None and monitor not in known:
         raise UserError(f"monitor={monitor}", ", ".join(nearest(monitor, known)), "name a value of the chosen metrics")
 
 
 def refuse_direction(
-    config: Mapping[str, Any], place: str, scheduler: Mapping[str, Any], measures: Mapping[str, Measure]
+    monitor: str | None, player: str, scheduler: Mapping[str, Any], measures: Mapping[str, Measure]
 ) -> None:
     """A schedule that follows a value must follow one, and in its direction."""
-    if "mode" not in scheduler:
+    if scheduler.get("_target_") != FOLLOWING:
         return
-    known = {name: fact.higher_is_better for measure in measures.values() for name, fact in measure.facts.items()}
-    if config["monitor"] is None:
-        raise UserError(f"{place} follows a value, and monitor is null", ", ".join(known), "give monitor=NAME")
-    right = "max" if known[config["monitor"]] else "min"
-    if scheduler["mode"] != right:
-        better = "higher" if right == "max" else "lower"
+    known, mode = directions(measures), scheduler.get("mode", "min")
+    if monitor is None:
+        given = f"monitor is null, but the schedule of {player} follows a value"
+        raise UserError(given, ", ".join(known), "give monitor=NAME")
+    right = "max" if known[monitor] else "min"
+    if mode != right:
+        better = "higher" if known[monitor] else "lower"
         raise UserError(
-            f"{place}.mode={scheduler['mode']} with monitor={config['monitor']}, of which {better} is better",
+            f"optimizers.{player}.scheduler.mode={mode} with monitor={monitor}, of which {better} is better",
             f"mode={right}",
             f"use scheduler.mode={right}",
         )
@@ -102,7 +110,7 @@ def learner(config: Mapping[str, Any], player: str, allow: Sequence[str], measur
     def optimizer(parameters: Iterable[nn.Parameter]) -> Optimizer:
         return build(node, allow, params=list(parameters))
 
-    refuse_direction(config, f"optimizers.{player}.scheduler", scheduler, measures)
+    refuse_direction(config["monitor"], player, scheduler, measures)
 
     def schedule(optimizer: Optimizer) -> LRScheduler:
         return build(scheduler, allow, optimizer=optimizer)
@@ -115,11 +123,10 @@ def learner(config: Mapping[str, Any], player: str, allow: Sequence[str], measur
 
 def better(module: AlternatingModule) -> Callable[[float, float], bool] | None:
     """Whether the monitored value improved, by the direction that its metric declares."""
-    for measure in module.measures.values():
-        if module.monitor is not None and module.monitor in measure.facts:
-            sign = 1 if measure.facts[module.monitor].higher_is_better else -1
-            return lambda new, old: sign * new > sign * old
-    return None
+    if module.monitor is None:
+        return None
+    sign = 1 if directions(module.measures)[module.monitor] else -1
+    return lambda new, old: sign * new > sign * old
 
 
 def trainer(config: Mapping[str, Any], callbacks: Sequence[Callback]) -> Trainer:

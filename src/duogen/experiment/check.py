@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -61,11 +60,6 @@ def imagined(config: Mapping[str, Any], allow: Sequence[str]) -> AlternatingModu
         module = assemble.module(config, allow)
     assemble.teach(module, dict(config) | {"compile": False}, allow)
     module.to("meta").configure_optimizers()
-    for player, scheduler in module.schedulers.items():
-        if isinstance(scheduler, ReduceLROnPlateau) and module.monitor is None:
-            values = [value for measure in module.measures.values() for value in measure.facts]
-            remedy = "name a value of the chosen metrics"
-            raise UserError(f"monitor=null, but the schedule of {player} follows a value", ", ".join(values), remedy)
     return module
 
 

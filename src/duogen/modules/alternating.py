@@ -60,7 +60,7 @@ class AlternatingModule(LightningModule):
         self.last_row: dict[str, float] = {}
         self.logged = LogWindow()
         self.schedulers: dict[str, LRScheduler] = {}
-        self.step, self.steps, self.ranks, self.rank = 0, 0, 1, 0
+        self.step, self.steps, self.ranks = 0, 0, 1
         self.watched, self.stopping = False, False
         self.monitor: str | None = None
         self.measured: dict[str, float] = {}
@@ -156,7 +156,7 @@ class AlternatingModule(LightningModule):
         return self._optimizer_of[player]
 
     def on_fit_start(self) -> None:
-        self.ranks, self.rank = self.trainer.world_size, self.trainer.global_rank
+        self.ranks = self.trainer.world_size
         self.steps = self.global_step
         plugin = self.trainer.precision_plugin
         self._mixed = isinstance(plugin, MixedPrecision)
