@@ -25,6 +25,8 @@ __all__ = ["Composed", "compose", "conf_dir", "groups", "options"]
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError, AssertionError, OSError, RecursionError)
 
+OmegaConf.register_new_resolver("packed", lambda shape, count: [shape[0] * count, *shape[1:]], replace=True)
+
 PATHS = ("resume", "run_dir", "checkpoint", "out", "input")
 
 

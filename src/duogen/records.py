@@ -42,12 +42,14 @@ class Loss:
     """What a turn minimises: L = sum_k w_k sum_n t_k[n] / count.
 
     `terms` are per example (N,), or 0-d for a batch-level mean, which counts as mean x count; `weights` default to 1;
-    `count` is the number of examples, or of tokens.
+    `count` is the number of examples, or of tokens. `observed` values (N,), or 0-d, are recorded and never minimised:
+    what feedback follows, and what a person wants to see.
     """
 
     terms: Mapping[str, "Tensor"]
     count: "int | Tensor"
     weights: Mapping[str, "float | Tensor"] = field(default_factory=dict)
+    observed: Mapping[str, "Tensor"] = field(default_factory=dict)
 
     def sums(self) -> "dict[str, Tensor]":
         """Each term summed over the examples, 0-d and unweighted."""
@@ -56,6 +58,20 @@ class Loss:
     def weighted(self, sums: "Mapping[str, Tensor]") -> "Tensor":
         """The sums of `sums()`, weighted and added: what a turn differentiates, before it is divided by the count."""
         return reduce(add, [self.weights[n] * value if n in self.weights else value for n, value in sums.items()])
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a discriminator made of a batch, over all ranks: what feedback reacts to.
+
+    `real` and `fake` are its mean outputs, `sign` the mean sign of those for real examples, all 0-d; `count` is the
+    number of real examples.
+    """
+
+    real: "Tensor"
+    fake: "Tensor"
+    sign: "Tensor"
+    count: int
 
 
 @dataclass(frozen=True)

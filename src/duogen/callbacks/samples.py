@@ -40,7 +40,7 @@ class Samples(Callback):
         if self.folder is None or self.drawn == step:
             return
         self.drawn = step
-        values = module.samples(self.count, torch.Generator().manual_seed(derive(self.seed, "samples")))
+        values = module.samples(self.count, torch.Generator().manual_seed(derive(self.seed, "samples"))).values
         path = self.folder / f"step-{step}.png"
         save_atomic(picture(values.cpu(), self.reference), path)
         for tracker in self.trackers:

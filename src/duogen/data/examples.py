@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
 
 from duogen.data.order import Order
-from duogen.data.splits import Split, as_network_input
+from duogen.data.splits import Split
 from duogen.data.stream import EvaluationBatches, ResidentStream, Restartable, Transform, loaded
 from duogen.errors import UserError
 from duogen.records import Examples
@@ -83,8 +82,8 @@ class ExamplesData(LightningDataModule, ABC):
     def test_dataloader(self) -> EvaluationBatches:
         return EvaluationBatches(self._resident("test"), self.evaluation_batch, self.device)
 
-    def train_values(self, n: int) -> Tensor:
-        """The first `n` training examples (n, *shape) as a network sees them, for a real-against-real floor.
+    def train_examples(self, n: int) -> Examples:
+        """The first `n` training examples as a network sees them, for a real-against-real floor.
 
         Raises:
             UserError: the split holds fewer.
@@ -92,7 +91,7 @@ class ExamplesData(LightningDataModule, ABC):
         if n > len(self.splits["train"]):
             limit = len(self.splits["train"])
             raise UserError(f"{n} training examples were asked for", f"at most {limit}", "ask for fewer")
-        return as_network_input(self._resident("train").values[:n].to(self.device))
+        return self._resident("train").part(0, n).to(self.device).examples()
 
     @property
     def batches_per_epoch(self) -> int:

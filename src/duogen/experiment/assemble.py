@@ -63,7 +63,10 @@ def teach(module: AlternatingModule, config: Mapping[str, Any], allow: Sequence[
                 options = ", ".join(nearest(given, known))
                 raise UserError(f"turns.{name}.{role}={given}", options, "choose turns that fit the model")
     refuse_monitor(module, config["monitor"])
-    optimizers = {player: learner(config, player, allow, module.measures) for player in module.players}
+    lazy = {t.player: t.every for t in turns.turns.values() if t.objective in module.lazy_objectives}
+    optimizers = {
+        player: learner(config, player, lazy.get(player), allow, module.measures) for player in module.players
+    }
     module.learn(turns, optimizers, config["monitor"])
     if config["compile"]:
         for network in module.players.values():
@@ -101,11 +104,15 @@ def refuse_direction(
         )
 
 
-def learner(config: Mapping[str, Any], player: str, allow: Sequence[str], measures: Mapping[str, Measure]) -> Learner:
+def learner(
+    config: Mapping[str, Any], player: str, lazy: int | None, allow: Sequence[str], measures: Mapping[str, Measure]
+) -> Learner:
     """The player's own settings, merged over those that all players share."""
     own = dict(config["optimizers"][player])
     scheduler, ema = own.pop("scheduler"), own.pop("ema")
     node = dict(config["optimizer"]) | own
+    if lazy is not None:
+        node |= slowed(node, lazy)
 
     def optimizer(parameters: Iterable[nn.Parameter]) -> Optimizer:
         return build(node, allow, params=list(parameters))
@@ -119,6 +126,18 @@ def learner(config: Mapping[str, Any], player: str, allow: Sequence[str], measur
         return MovingAverage(network, ema["decay"], ema["start"])
 
     return Learner(optimizer, schedule if scheduler else None, average if ema["decay"] is not None else None)
+
+
+def slowed(optimizer: Mapping[str, Any], every: int) -> dict[str, Any]:
+    """An optimizer's settings where a lazy turn adds one step to each `every`, so that k + 1 steps move as k did.
+
+    lr c and betas ** c with c = k / (k + 1) (Karras et al. 2020 (StyleGAN2), appendix B).
+    """
+    share = every / (every + 1)
+    slower: dict[str, Any] = {"lr": optimizer["lr"] * share}
+    if "betas" in optimizer:
+        slower["betas"] = [beta**share for beta in optimizer["betas"]]
+    return slower
 
 
 def better(module: AlternatingModule) -> Callable[[float, float], bool] | None:

@@ -74,7 +74,7 @@ def rehearse(config: Mapping[str, Any], allow: Sequence[str]) -> None:
         turn_flops(module, name, config["data"]["shape"])
 
 
-def turn_flops(module: AlternatingModule, name: str, shape: Sequence[int], count: int = 8) -> int | None:
+def turn_flops(module: AlternatingModule, name: str, shape: Sequence[int], count: int = 24) -> int | None:
     """Floating-point operations of one act's forward and backward pass, per example, as torch counts them.
 
     None where a network of the user's own looks at values, which the meta device has not.

@@ -70,7 +70,7 @@ def sample(checkpoint: Path, count: int, out: Path, seed: int, allow: Sequence[s
         raise UserError(f"n={count}", f"1 to {LIMIT}", "change n")
     module, config = restored(checkpoint, allow)
     module.to(config["trainer"]["accelerator"]).eval()
-    values = module.samples(count, torch.Generator().manual_seed(derive(seed, "samples"))).cpu()
+    values = module.samples(count, torch.Generator().manual_seed(derive(seed, "samples"))).values.cpu()
     if out.suffix == ".png":
         save_atomic(picture(values), out)
     else:

@@ -27,13 +27,13 @@ def floor(module: AlternatingModule, data: ExamplesData, seed: int) -> list[Metr
     """Real against real: training examples in the place of generated ones, in equal number."""
     split = data.splits["test"]
     count = min(len(split), len(data.splits["train"]))
-    real = split.part(0, count).to(data.device).examples().values
+    real = split.part(0, count).to(data.device).examples()
     found: list[MetricValue] = []
     for measure in module.measures.values():
-        alone = deepcopy(measure).to(real.device)
+        alone = deepcopy(measure).to(real.values.device)
         alone.reset()
         alone.distributed_available_fn = lambda: False
-        alone.update(data.train_values(count), real)
+        alone.update(data.train_examples(count), real)
         found += values(alone, {name: float(value) for name, value in alone.compute().items()}, "real", seed)
     return found
 

@@ -163,7 +163,7 @@ class Trial:
         shown = min(PICTURED[len(self.data.shape)], len(self.data.splits["train"]))
         callbacks = [
             Records(rows, self.trackers, config["log_every"], config["validate_every"], batch_size),
-            Samples(self.samples_folder(), self.trackers, shown, config["seed"], self.data.train_values(shown)),
+            Samples(self.samples_folder(), self.trackers, shown, config["seed"], self.data.train_examples(shown).values),
             checkpoints,
             self.stop,
             *([Progress(config["log_every"])] if self.rank == 0 else []),

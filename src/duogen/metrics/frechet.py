@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from duogen.metrics.measure import Measure
-from duogen.records import Fact
+from duogen.records import Examples, Fact
 
 
 def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> Tensor:
@@ -59,12 +59,12 @@ class FrechetPixels(Measure):
             self.add_state(f"sum_{side}", torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
             self.add_state(f"outer_{side}", torch.zeros(size, size, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def accumulate(self, generated: Tensor, real: Tensor) -> None:
-        generated, real = self.rows(generated), self.rows(real)
-        self.sum_generated += generated.sum(0)
-        self.sum_real += real.sum(0)
-        self.outer_generated += generated.T @ generated
-        self.outer_real += real.T @ real
+    def accumulate(self, generated: Examples, real: Examples) -> None:
+        fakes, reals = self.rows(generated.values), self.rows(real.values)
+        self.sum_generated += fakes.sum(0)
+        self.sum_real += reals.sum(0)
+        self.outer_generated += fakes.T @ fakes
+        self.outer_real += reals.T @ reals
 
     def values(self) -> dict[str, Tensor]:
         self.require(2, "n_generated", "n_real")

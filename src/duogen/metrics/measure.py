@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from duogen.errors import UserError
-from duogen.records import Fact
+from duogen.records import Examples, Fact
 
 WITHOUT_FLOAT64 = {"mps"}
 
@@ -41,21 +41,21 @@ class Measure(Metric):
         self.add_state("n_real", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     @abstractmethod
-    def accumulate(self, generated: Tensor, real: Tensor) -> None:
-        """Add a batch to the sums: `generated` (N, *shape) and `real` (M, *shape), on any device."""
+    def accumulate(self, generated: Examples, real: Examples) -> None:
+        """Add a batch to the sums: values `generated` (N, *shape) and `real` (M, *shape), on any device."""
 
     @abstractmethod
     def values(self) -> dict[str, Tensor]:
         """The 0-d value of each fact, from the sums over all batches and ranks."""
 
-    def update(self, generated: Tensor, real: Tensor) -> None:
+    def update(self, generated: Examples, real: Examples) -> None:
         """Count and accumulate `generated` (N, *shape) and `real` (M, *shape); N and M may differ, or be 0.
 
         Raises UserError where an example that the metric uses has another shape.
         """
         self.accumulate(generated, real)
-        self.n_generated += generated.shape[0]
-        self.n_real += real.shape[0]
+        self.n_generated += generated.count
+        self.n_real += real.count
 
     def compute(self) -> dict[str, Tensor]:
         """The 0-d value of each fact; raises UserError where there are too few examples for one."""

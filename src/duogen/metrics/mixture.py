@@ -9,7 +9,7 @@ from torch import Tensor
 
 from duogen.errors import UserError
 from duogen.metrics.measure import Measure
-from duogen.records import Fact
+from duogen.records import Examples, Fact
 
 WITHIN = 3.0
 
@@ -56,8 +56,8 @@ class MixtureModes(Measure):
         self.register_buffer("means", torch.tensor(means, dtype=torch.float64), persistent=False)
         self.add_state("hits", torch.zeros(len(means), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def accumulate(self, generated: Tensor, real: Tensor) -> None:
-        distances = torch.cdist(self.rows(generated), self.means, compute_mode="donot_use_mm_for_euclid_dist")
+    def accumulate(self, generated: Examples, real: Examples) -> None:
+        distances = torch.cdist(self.rows(generated.values), self.means, compute_mode="donot_use_mm_for_euclid_dist")
         nearest, mode = distances.min(dim=1)
         self.hits += torch.bincount(mode[nearest <= WITHIN * self.std], minlength=len(self.hits))
 

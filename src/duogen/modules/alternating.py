@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import LightningModule
@@ -48,6 +48,8 @@ class AlternatingModule(LightningModule):
     logger. Parameters outside the acting player receive no gradient at all, since backward is told its inputs.
     """
 
+    observations: ClassVar[Sequence[str]] = ()
+
     def __init__(self) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -64,6 +66,7 @@ class AlternatingModule(LightningModule):
         self.watched, self.stopping = False, False
         self.monitor: str | None = None
         self.measured: dict[str, float] = {}
+        self.seen: dict[str, Tensor] = {}
         self._optimizer_of: dict[str, Optimizer] = {}
         self._parameters_of: dict[str, list[nn.Parameter]] = {}
         self.scaler: GradScaler | None = None
@@ -92,6 +95,11 @@ class AlternatingModule(LightningModule):
         """Prefixes of the buffers that a turn may change beside its own player's, by their state-dict names."""
         return ()
 
+    @property
+    def lazy_objectives(self) -> Sequence[str]:
+        """Objectives that only regularise: a turn of one, due every k batches, counts k times."""
+        return ()
+
     def after_turn(self, turn: Turn, loss: Loss) -> None:
         """Called after each act and the step it led to: here feedback state, in registered buffers, is updated."""
 
@@ -100,7 +108,7 @@ class AlternatingModule(LightningModule):
         return self.turns.acted == 0 and turn.due(self.step)
 
     def agreed(self, value: Tensor) -> Tensor:
-        """The mean of a 0-d value over the ranks: what feedback must follow, so that all ranks decide alike."""
+        """The mean of a value of any shape over the ranks: what feedback follows, so that all ranks decide alike."""
         return summed(value.detach().clone()) / self.ranks
 
     def extra_batch(self) -> Any:
@@ -111,15 +119,25 @@ class AlternatingModule(LightningModule):
         self.progress.extras += 1
         return next(self._extra).to(self.device)
 
-    def samples(self, count: int, generator: torch.Generator) -> Tensor:
-        """New examples (count, *shape) from the evaluated networks; their randomness is `generator`'s, on the CPU."""
+    def samples(self, count: int, generator: torch.Generator) -> Any:
+        """A batch of `count` new examples from the evaluated networks; its randomness is `generator`'s, on the CPU."""
         raise NotImplementedError(f"{type(self).__name__} cannot be sampled")
+
+    def counterparts(self, batch: Any, generator: torch.Generator) -> Any:
+        """As many new examples as the batch holds real ones, of the same classes where there are classes."""
+        return self.samples(batch.count, generator)
+
+    def observe(self, real: Any, generated: Any) -> Mapping[str, Tensor]:
+        """By the names in `observations`, values (N,) of held-out or of generated examples whose means are logged."""
+        return {}
 
     def measure(self, batch: Any, generator: torch.Generator) -> None:
         """Updates the measures with as many generated examples as the batch holds real ones."""
-        generated = self.samples(batch.count, generator)
+        generated = self.counterparts(batch, generator)
         for measure in self.measures.values():
-            measure.update(generated, batch.values)
+            measure.update(generated, batch)
+        for name, values in self.observe(batch, generated).items():
+            self.seen[name] += torch.stack([values.double().sum(), values.new_tensor(len(values)).double()]).cpu()
 
     def learn(self, turns: Turns, learners: Mapping[str, Learner], monitor: str | None) -> None:
         """Says how the players learn; `monitor` names the validated value that a plateau schedule follows."""
@@ -196,6 +214,9 @@ class AlternatingModule(LightningModule):
         sums = loss.sums()
         for name, value in sums.items():
             self.logged.add(f"train/{turn.player}/{name}", value.detach(), loss.count, self.step + 1)
+        for name, value in loss.observed.items():
+            whole = value.sum() if value.dim() else value * loss.count
+            self.logged.add(f"train/{turn.player}/{name}", whole, loss.count, self.step + 1)
         return sums
 
     def update(self, turn: Turn, window: GradientWindow) -> bool:
@@ -255,6 +276,7 @@ class AlternatingModule(LightningModule):
         self.measures, self.seed = measures, seed
 
     def on_validation_epoch_start(self) -> None:
+        self.seen = {name: torch.zeros(2, dtype=torch.float64) for name in self.observations}
         for measure in self.measures.values():
             measure.to(self.device).reset()
 
@@ -273,6 +295,9 @@ class AlternatingModule(LightningModule):
             for measure in self.measures.values()
             for name, value in measure.compute().items()
         }
+        for name, sums in self.seen.items():
+            total, count = summed(sums.to(self.device)).tolist()
+            self.measured[f"{split}/{owner}/{name}"] = total / max(count, 1)
         for scheduler in self.schedulers.values():
             if split == "validate" and isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step(self.measured[f"{split}/{owner}/{self.monitor}"])

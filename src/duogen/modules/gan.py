@@ -1,36 +1,45 @@
 """Generative adversarial networks: a generator and a discriminator in turns (Goodfellow et al. 2014)."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from duogen.augmentations.augmentation import Augmentation
 from duogen.errors import UserError
 from duogen.modules.alternating import AlternatingModule
+from duogen.modules.penalising import at, of_discriminator, of_generator, penalised
 from duogen.modules.turns import Turn
 from duogen.objectives.adversarial import Adversarial
-from duogen.objectives.penalties import Penalty
+from duogen.objectives.penalties import Penalty, Play
 from duogen.objectives.ramp import Ramp
-from duogen.records import Examples, Loss
+from duogen.records import Examples, Loss, Opinion
 
 
 class GAN(AlternatingModule):
-    """A generator G: (N, Z) -> (N, *shape) against a discriminator D: (N, *shape) -> (N,) logits.
+    """A generator G: (N, Z) -> (N, *shape) against a discriminator D: (M, m C, H, W) -> (M,) logits, M = N / m.
 
-    The discriminator minimises mean L_D(D(x), D(G(z))) + sum_k weight_k penalty_k, the generator mean L_G(D(G(z))),
-    with z ~ N(0, I) and separate forwards for real and generated examples, as Radford et al. 2016 do.
+    The discriminator minimises mean L_D(D(T x), D(T G(z))) + sum_k weight_k penalty_k, the generator mean
+    L_G(D(T G(z))) + its own penalties, with z ~ N(0, I), T the augmentation, and separate forwards for real and
+    generated examples, as Radford et al. 2016 do.
 
     Args:
         generator: (N, latent_dim) -> (N, *shape).
-        discriminator: (N, *shape) -> (N,) logits.
+        discriminator: packed examples (M, m C, H, W) or (M, m D) -> (M,) logits.
         adversarial: the pair of losses L_D and L_G.
-        penalties: regularisers of the discriminator by name, each (N,) per example, taken in full precision.
+        penalties: regularisers by name, of the discriminator's loss, the generator's, or both.
+        augmentation: T, applied to real and generated examples alike in both turns, or null.
         latent_dim: dimension Z of the noise, >= 1.
+        pack: m, how many examples the discriminator judges together, >= 1 (Lin et al. 2018); it divides the batch.
+        top_k: the share of generated examples, those with the highest logits, that the generator learns from, in
+            (0, 1], constant or a function of the step (Sinha et al. 2020, section 3).
         weight_clip: the discriminator's parameters are clamped to [-weight_clip, weight_clip] after its turns
             (Arjovsky et al. 2017, algorithm 1), or null.
     """
+
+    observations = ("logits_held_out", "logits_generated")
 
     def __init__(
         self,
@@ -38,15 +47,26 @@ class GAN(AlternatingModule):
         discriminator: nn.Module,
         adversarial: Adversarial,
         penalties: Mapping[str, Penalty],
+        augmentation: Augmentation | None,
         latent_dim: int,
+        pack: int,
+        top_k: float | Ramp,
         weight_clip: float | None,
     ) -> None:
         super().__init__()
         if weight_clip is not None and not weight_clip > 0:
             raise UserError(f"weight_clip={weight_clip}", "more than 0, or null", "e.g. model.weight_clip=0.01")
+        if pack < 1:
+            raise UserError(f"pack={pack}", "whole numbers of at least 1", "e.g. pack=2, or pack=1 for none")
+        if not isinstance(top_k, Ramp) and not 0 < top_k <= 1:
+            raise UserError(f"top_k={top_k}", "a share: 0 < top_k <= 1, or a ramp", "e.g. model.top_k=0.5, or 1.0")
         self.generator, self.discriminator = generator, discriminator
-        self.adversarial, self.penalties = adversarial, penalties
-        self.latent_dim, self.weight_clip = latent_dim, weight_clip
+        self.adversarial, self.augmentation = adversarial, augmentation
+        self.penalties = nn.ModuleDict(dict(penalties))
+        self.latent_dim, self.pack, self.top_k, self.weight_clip = latent_dim, pack, top_k, weight_clip
+        self.regularisers = list(penalties.items())
+        parts = [adversarial, augmentation, *penalties.values()]
+        self.reacting = [part for part in parts if part is not None and part.reacts]
 
     @property
     def players(self) -> Mapping[str, nn.Module]:
@@ -54,14 +74,23 @@ class GAN(AlternatingModule):
 
     @property
     def objectives(self) -> Mapping[str, Callable[[Examples], Loss]]:
-        return {"generator": self.generator_loss, "discriminator": self.discriminator_loss}
+        return {
+            "generator": self.generator_loss,
+            "discriminator": self.discriminator_loss,
+            "generator_penalties": self.generator_penalties,
+            "discriminator_penalties": self.discriminator_penalties,
+        }
 
     @property
-    def evaluated(self) -> tuple[str, ...]:
+    def lazy_objectives(self) -> Sequence[str]:
+        return ("generator_penalties", "discriminator_penalties")
+
+    @property
+    def evaluated(self) -> Sequence[str]:
         return ("generator",)
 
     @property
-    def changing_buffers(self) -> tuple[str, ...]:
+    def changing_buffers(self) -> Sequence[str]:
         """Batch norm and spectral norm move in both networks' training forwards, whoever's turn it is."""
         return ("generator.", "discriminator.")
 
@@ -69,50 +98,149 @@ class GAN(AlternatingModule):
         """z ~ N(0, I) of shape (count, Z), from the device's default generator."""
         return torch.randn(count, self.latent_dim, device=self.device)
 
+    def labels(self, batch: Examples) -> Tensor | None:
+        """The classes (N,) that both players are told; none here."""
+        return None
+
+    def logits(self, output: Tensor) -> Tensor:
+        """The logits (M,) in what the discriminator says."""
+        return output.float()
+
+    def beside(self, loss: Loss, play: Play, real: Tensor | None, fake: Tensor) -> Loss:
+        """A player's loss with what a family adds from the discriminator's outputs for real and fake; nothing here."""
+        return loss
+
+    def meet(self, batch: Examples) -> Play:
+        """Real examples, generated ones, and how both are judged; `critic` and `features` leave compiled code aside."""
+        labels, noise = self.labels(batch), self.noise(batch.count)
+        told = () if labels is None else (labels,)
+        generator: Any = self.generator
+        discriminator: Any = self.discriminator
+
+        def generate(noise: Tensor) -> Tensor:
+            return self.packed(generator(noise, *told))
+
+        return Play(
+            real=self.packed(batch.values),
+            fake=generate(noise),
+            noise=noise,
+            labels=labels,
+            judge=lambda examples: discriminator(self.augmented(examples), *told),
+            critic=lambda examples: self.logits(discriminator.forward(self.augmented(examples), *told)),
+            features=lambda examples: discriminator.features(self.augmented(examples)),
+            generate=generate,
+            styles=lambda noise: generator.styles(noise, *told),
+            render=lambda styles: self.packed(generator.render(styles, *told)),
+        )
+
+    def packed(self, values: Tensor) -> Tensor:
+        """(N, C, H, W) to (M, m C, H, W), or (N, D) to (M, m D): neighbours in the batch are judged together."""
+        if self.pack == 1:
+            return values
+        if len(values) % self.pack:
+            given = f"pack={self.pack} with a batch of {len(values)} examples"
+            raise UserError(given, f"multiples of {self.pack}", "change data.batch_size, which ranks share, or pack")
+        return values.unflatten(0, (-1, self.pack)).flatten(1, 2)
+
+    def augmented(self, examples: Tensor) -> Tensor:
+        """Each example in packed (M, *shape) augmented for itself."""
+        if self.augmentation is None:
+            return examples
+        alone = examples.unflatten(1, (self.pack, -1)).flatten(0, 1)
+        return self.packed(self.augmentation(alone, self.step))
+
     def discriminator_loss(self, batch: Examples) -> Loss:
-        """Terms `adversarial` and one per penalty, (N,) each."""
+        """Terms `adversarial` (M,) and one per penalty; observed are the logits (M,) of real and generated examples."""
         with torch.no_grad():
-            fake = self.generator(self.noise(batch.count))
-        real_logits, fake_logits = self.discriminator(batch.values), self.discriminator(fake)
-        terms = {"adversarial": self.adversarial.discriminator(real_logits.float(), fake_logits.float())}
-        if self.penalties:
-            with full_precision(batch.values.device):
-                for name, penalty in self.penalties.items():
-                    terms[name] = penalty(self.discriminator.forward, batch.values.float(), fake.float())
-        return Loss(terms, batch.count, {name: self.weight(penalty) for name, penalty in self.penalties.items()})
+            play = self.meet(batch)
+        real, fake = play.judge(play.real), play.judge(play.fake)
+        real_logits, fake_logits = self.logits(real), self.logits(fake)
+        loss = Loss(
+            {"adversarial": self.adversarial.discriminator(real_logits, fake_logits)},
+            count=len(real_logits),
+            observed={"logits_real": real_logits.detach(), "logits_fake": fake_logits.detach()},
+        )
+        loss = self.beside(loss, play, real, fake)
+        play = replace(play, real_logits=real_logits, fake_logits=fake_logits)
+        return penalised(loss, of_discriminator(self.prompt("discriminator_penalties")), play, self.step)
 
     def generator_loss(self, batch: Examples) -> Loss:
-        """Term `adversarial` (N,); the real logits are computed for paired objectives alone."""
-        fake_logits = self.discriminator(self.generator(self.noise(batch.count))).float()
-        real_logits = self.discriminator(batch.values).float() if self.adversarial.paired else None
-        return Loss({"adversarial": self.adversarial.generator(fake_logits, real_logits)}, batch.count)
+        """Term `adversarial` (M,) and one per penalty; real logits are computed for paired objectives alone."""
+        play = self.meet(batch)
+        fake, real_logits = play.judge(play.fake), None
+        fake_logits = self.logits(fake)
+        if self.adversarial.paired:
+            with torch.no_grad():
+                real_logits = self.logits(play.judge(play.real))
+        adversarial = self.adversarial.generator(fake_logits, real_logits) * self.kept(fake_logits)
+        loss = self.beside(Loss({"adversarial": adversarial}, count=len(adversarial)), play, None, fake)
+        play = replace(play, real_logits=real_logits, fake_logits=fake_logits)
+        return penalised(loss, of_generator(self.prompt("generator_penalties")), play, self.step)
 
-    def weight(self, penalty: Penalty) -> float:
-        return penalty.weight(self.step) if isinstance(penalty.weight, Ramp) else penalty.weight
+    def discriminator_penalties(self, batch: Examples) -> Loss:
+        """The penalties that differentiate twice, alone: what a lazy turn of the discriminator minimises."""
+        with torch.no_grad():
+            play = self.meet(batch)
+        return penalised(Loss({}, len(play.real)), of_discriminator(self.delayed), play, self.step)
+
+    def generator_penalties(self, batch: Examples) -> Loss:
+        """The penalties that differentiate twice, alone: what a lazy turn of the generator minimises."""
+        play = self.meet(batch)
+        return penalised(Loss({}, len(play.real)), of_generator(self.delayed), play, self.step)
+
+    @property
+    def delayed(self) -> list[tuple[str, Penalty]]:
+        """The penalties that a lazy turn takes over: those that differentiate twice."""
+        return [(name, penalty) for name, penalty in self.regularisers if penalty.twice]
+
+    def prompt(self, objective: str) -> list[tuple[str, Penalty]]:
+        """The penalties that stay beside the adversarial loss where `objective` may have a lazy turn."""
+        lazy = any(turn.objective == objective for turn in self.turns.turns.values())
+        return [(name, penalty) for name, penalty in self.regularisers if not (penalty.twice and lazy)]
+
+    def kept(self, logits: Tensor) -> Tensor | float:
+        """Weights (M,), of mean 1, that leave the top share of the logits (M,) alone."""
+        count = max(1, round(at(self.step, self.top_k) * len(logits)))
+        if count == len(logits):
+            return 1.0
+        best = torch.zeros_like(logits).index_fill_(0, logits.topk(count).indices, 1.0)
+        return best * (len(logits) / count)
 
     @torch.no_grad()
     def after_turn(self, turn: Turn, loss: Loss) -> None:
-        if self.weight_clip is not None and turn.player == "discriminator":
+        """Feedback follows the discriminator's logits, equally on all ranks; then its weights are clipped."""
+        if turn.player != "discriminator":
+            return
+        if "logits_real" in loss.observed and self.reacting:
+            real, fake = loss.observed["logits_real"], loss.observed["logits_fake"]
+            means = self.agreed(torch.stack([real.mean(), fake.mean(), real.sign().mean()]))
+            opinion = Opinion(*means, count=len(real) * self.pack * self.ranks)
+            for part in self.reacting:
+                part.react(opinion)
+        if self.weight_clip is not None:
             for parameter in self.parameters_of("discriminator"):
                 parameter.clamp_(-self.weight_clip, self.weight_clip)
 
-    def samples(self, count: int, generator: torch.Generator) -> Tensor:
-        return self.generate(torch.randn(count, self.latent_dim, generator=generator))
+    def samples(self, count: int, generator: torch.Generator) -> Examples:
+        return Examples(self.generate(torch.randn(count, self.latent_dim, generator=generator)))
 
-    def generate(self, noise: Tensor) -> Tensor:
+    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Examples (N, *shape) from noise (N, Z) by the evaluated generator: its average once that has begun."""
         network = self.averaged("generator")
         training = network.training
+        told = () if labels is None else (labels.to(self.device),)
         with torch.no_grad():
-            values = network.eval()(noise.to(self.device)).float()
+            values = network.eval()(noise.to(self.device), *told).float()
         network.train(training)
         return values
 
+    def observe(self, real: Examples, generated: Examples) -> Mapping[str, Tensor]:
+        """The logits (M,) of held-out and of generated examples, raw: apart from training's they tell overfitting."""
+        return {"logits_held_out": self.opinion(real), "logits_generated": self.opinion(generated)}
 
-@contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Penalties differentiate twice: float32, the eager network, and attention as plain mathematics."""
-    known = torch.amp.is_autocast_available(device.type)
-    outside = torch.autocast(device.type, enabled=False) if known else nullcontext()
-    with outside, sdpa_kernel(SDPBackend.MATH):
-        yield
+    def opinion(self, examples: Examples) -> Tensor:
+        """The discriminator's logits (M,) of raw examples; a rest that fills no pack is left out."""
+        whole = examples.count // self.pack * self.pack
+        labels = self.labels(examples)
+        told = () if labels is None else (labels[:whole],)
+        return self.logits(self.discriminator(self.packed(examples.values[:whole]), *told))

@@ -92,6 +92,8 @@ class Turns(ABC):
         window.open(parameters)
         loss = module.objectives[turn.objective or turn.player](batch)
         total = loss.weighted(module.record(turn, loss))
+        if turn.objective in module.lazy_objectives:
+            total = total * turn.every
         whole = turn.accumulate == 1 and module.ranks == 1
         module.differentiate(total, loss.count if whole else 1, parameters)
         window.add(None if whole else loss.count)

@@ -1,14 +1,16 @@
 """Fully connected networks, for vectors (D,) and for images (C, H, W)."""
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
 
 from duogen.errors import UserError
+from duogen.networks.discriminator import Discriminator
+from duogen.networks.generator import Generator
+from duogen.networks.layers import MinibatchStd, constrain
 
 
 def require_at_least(least: int, network: str, **sizes: int) -> None:
@@ -30,58 +32,136 @@ def leaky(dropout: float) -> nn.Module:
     return nn.Sequential(nn.LeakyReLU(0.2), nn.Dropout(dropout)) if dropout else nn.LeakyReLU(0.2)
 
 
-class MlpGenerator(nn.Module):
+class MlpGenerator(Generator):
     """Maps noise to an example through `depth` hidden layers of `width` ReLU units.
 
     Images end in tanh and lie in [-1, 1]; vectors end in a linear layer and are unbounded. Depth 0 is one affine map.
+    `batch_norm` follows every hidden layer's affine map. Where there are `classes`, an embedding of the class, of
+    latent_dim numbers, is appended to the noise (Mirza and Osindero 2014, section 3.2). Weights start from
+    N(0, initial_std^2) and biases from 0, or as torch draws them where that is null.
     Raises `UserError` for a shape that is neither (D,) nor (C, H, W), and for sizes below their least.
     """
 
-    def __init__(self, shape: Sequence[int], latent_dim: int, width: int, depth: int) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        latent_dim: int,
+        width: int,
+        depth: int,
+        batch_norm: bool,
+        initial_std: float | None,
+        classes: int | None,
+    ) -> None:
         super().__init__()
         _check("MlpGenerator", shape, width, depth)
         require_at_least(1, "MlpGenerator", latent_dim=latent_dim)
-        self.layers = nn.Sequential(
-            *_dense([latent_dim, *[width] * depth, math.prod(shape)], nn.ReLU),
-            nn.Unflatten(1, tuple(shape)),
-            *([nn.Tanh()] if len(shape) == 3 else []),
-        )
+        self.classes = None if classes is None else nn.Embedding(classes, latent_dim)
+        inputs = latent_dim if classes is None else 2 * latent_dim
+        sizes = [inputs, *[width] * depth]
+        self.layers = nn.Sequential()
+        for pair in pairwise(sizes):
+            self.layers.extend([nn.Linear(*pair), *([nn.BatchNorm1d(width)] if batch_norm else []), nn.ReLU()])
+        self.layers.extend([nn.Linear(sizes[-1], math.prod(shape)), nn.Unflatten(1, tuple(shape))])
+        self.layers.extend([nn.Tanh()] if len(shape) == 3 else [])
+        _initialise(self.layers, initial_std)
 
-    def forward(self, latent: Tensor) -> Tensor:
-        """(N, latent_dim) to (N, C, H, W) in [-1, 1], or to (N, D)."""
+    def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, latent_dim), labels (N,) where there are classes, to (N, C, H, W) in [-1, 1], or to (N, D)."""
+        if self.classes is not None:
+            latent = torch.cat([latent, self.classes(labels)], 1)
         return self.layers(latent)
 
 
-class MlpDiscriminator(nn.Module):
+class MlpDiscriminator(Discriminator):
     """Maps an example to one logit through `depth` hidden layers of `width` LeakyReLU(0.2) units.
 
-    With `spectral_norm` every linear layer is divided by its largest singular value, estimated by one power iteration
-    per training forward (Miyato et al. 2018, eq. 8). Each hidden unit is dropped with probability `dropout`, in [0, 1)
-    (Srivastava et al. 2014; Goodfellow et al. 2014 use it here). Depth 0 is one affine map.
+    Each hidden unit is dropped with probability `dropout`, in [0, 1) (Srivastava et al. 2014; in Goodfellow et al. 2014
+    here). `minibatch_std` appends the spread of the batch to the last hidden layer; `spectral_norm` and `equalized`
+    constrain the weights. Depth 0 is one affine map.
     Raises `UserError` for a shape that is neither (D,) nor (C, H, W), and for sizes below their least.
     """
 
-    def __init__(self, shape: Sequence[int], width: int, depth: int, spectral_norm: bool, dropout: float) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        width: int,
+        depth: int,
+        dropout: float,
+        spectral_norm: bool,
+        equalized: bool,
+        minibatch_std: bool,
+    ) -> None:
         super().__init__()
         _check("MlpDiscriminator", shape, width, depth)
         require_share("MlpDiscriminator", dropout)
-        layers = _dense([math.prod(shape), *[width] * depth, 1], partial(leaky, dropout))
-        self.layers = nn.Sequential(nn.Flatten(1), *layers, nn.Flatten(0))
-        if spectral_norm:
-            for layer in self.layers:
-                if isinstance(layer, nn.Linear):
-                    parametrizations.spectral_norm(layer)
+        sizes = [math.prod(shape), *[width] * depth]
+        self.layers = nn.Sequential(nn.Flatten(1))
+        for pair in pairwise(sizes):
+            self.layers.extend([nn.Linear(*pair), leaky(dropout)])
+        if minibatch_std:
+            self.layers.append(MinibatchStd(group=4))
+        self.feature_dim = sizes[-1] + minibatch_std
+        self.output = nn.Linear(self.feature_dim, 1)
+        constrain(self, spectral_norm, equalized)
 
-    def forward(self, examples: Tensor) -> Tensor:
-        """(N, C, H, W) or (N, D) to logits (N,)."""
+    def features(self, examples: Tensor) -> Tensor:
         return self.layers(examples)
 
 
-def _dense(sizes: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), activation()]
-    return layers[:-1]
+class Maxout(nn.Module):
+    """Linear maps to `pieces` candidates for each of `outputs` units, of which the largest is taken: (N, I) to (N, O).
+
+    Source: Goodfellow et al. 2013, eq. 1.
+    """
+
+    def __init__(self, inputs: int, outputs: int, pieces: int) -> None:
+        super().__init__()
+        self.pieces, self.linear = pieces, nn.Linear(inputs, outputs * pieces)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.linear(values).unflatten(1, (self.pieces, -1)).amax(1)
+
+
+class MaxoutDiscriminator(Discriminator):
+    """Maps an example to one logit through `depth` maxout layers of `width` units with `pieces` linear pieces each.
+
+    Weights start from N(0, initial_std^2) and biases from 0, or as torch draws them where that is null.
+    Raises `UserError` for a shape that is neither (D,) nor (C, H, W), and for sizes below their least.
+    Source: Goodfellow et al. 2014, section 5; Lin et al. 2018 (PacGAN), section 4.1, whose discriminator this is.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        width: int,
+        depth: int,
+        pieces: int,
+        initial_std: float | None,
+        spectral_norm: bool,
+        equalized: bool,
+        minibatch_std: bool,
+    ) -> None:
+        super().__init__()
+        _check("MaxoutDiscriminator", shape, width, depth)
+        require_at_least(1, "MaxoutDiscriminator", pieces=pieces)
+        sizes = [math.prod(shape), *[width] * depth]
+        self.layers = nn.Sequential(nn.Flatten(1), *(Maxout(*pair, pieces) for pair in pairwise(sizes)))
+        if minibatch_std:
+            self.layers.append(MinibatchStd(group=4))
+        self.feature_dim = sizes[-1] + minibatch_std
+        self.output = nn.Linear(self.feature_dim, 1)
+        _initialise(self, initial_std)
+        constrain(self, spectral_norm, equalized)
+
+    def features(self, examples: Tensor) -> Tensor:
+        return self.layers(examples)
+
+
+def _initialise(network: nn.Module, std: float | None) -> None:
+    for layer in network.modules():
+        if std is not None and isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, 0.0, std)
+            nn.init.zeros_(layer.bias)
 
 
 def _check(network: str, shape: Sequence[int], width: int, depth: int) -> None:

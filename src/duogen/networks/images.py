@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
 
 from duogen.errors import UserError
 from duogen.networks.dense import leaky, require_at_least, require_share
+from duogen.networks.discriminator import Discriminator
+from duogen.networks.generator import Generator
+from duogen.networks.layers import MinibatchStd, constrain
 
 
-class DcganGenerator(nn.Module):
+class DcganGenerator(Generator):
     """Doubles a small feature map by strided transposed 4x4 convolutions until it is an image.
 
     The map starts at side H / 2**k with width * 2**(k - 1) channels, k = max(2, floor(log2(H / 4))); each doubling
@@ -44,17 +46,26 @@ class DcganGenerator(nn.Module):
         return self.layers(latent)
 
 
-class DcganDiscriminator(nn.Module):
+class DcganDiscriminator(Discriminator):
     """Halves an image by strided 4x4 convolutions, the mirror of the generator, and reads one logit off the last map.
 
-    LeakyReLU(0.2) throughout; `batch_norm` normalises every convolution but the first and the last; `spectral_norm`
-    divides every convolution by its largest singular value, estimated by one power iteration per training forward
-    (Miyato et al. 2018, eq. 8). Weights start as the generator's.
+    LeakyReLU(0.2) throughout; `batch_norm` normalises every convolution but the first; `minibatch_std` appends the
+    spread of the batch to the last map; `spectral_norm` and `equalized` constrain the weights, which start as the
+    generator's. F = width * 2**(k - 1) * (H / 2**k)**2, the last map as one vector.
     Raises `UserError` for a shape that k halvings cannot divide, and for a width below 1.
     Source: Radford et al. 2016, section 3.
     """
 
-    def __init__(self, shape: Sequence[int], width: int, batch_norm: bool, spectral_norm: bool, dropout: float) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        width: int,
+        batch_norm: bool,
+        dropout: float,
+        spectral_norm: bool,
+        equalized: bool,
+        minibatch_std: bool,
+    ) -> None:
         super().__init__()
         halvings = _halvings("DcganDiscriminator", shape, "discriminator=mlp")
         require_at_least(1, "DcganDiscriminator", width=width)
@@ -66,16 +77,15 @@ class DcganDiscriminator(nn.Module):
             self.layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not batch_norm))
             self.layers.extend([nn.BatchNorm2d(outputs)] if batch_norm else [])
             self.layers.append(leaky(dropout))
-        self.layers.extend([nn.Conv2d(widths[-1], 1, side >> halvings), nn.Flatten(0)])
-        self.layers.apply(_initialise)
-        if spectral_norm:
-            for layer in self.layers:
-                if isinstance(layer, nn.Conv2d):
-                    parametrizations.spectral_norm(layer)
+        self.layers.extend([MinibatchStd(group=4)] if minibatch_std else [])
+        self.feature_dim = (widths[-1] + minibatch_std) * (side >> halvings) ** 2
+        self.output = nn.Linear(self.feature_dim, 1)
+        self.apply(_initialise)
+        constrain(self, spectral_norm, equalized)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, H) in [-1, 1] to logits (N,)."""
-        return self.layers(images)
+    def features(self, examples: Tensor) -> Tensor:
+        """(N, C, H, H) in [-1, 1] to (N, F)."""
+        return self.layers(examples).flatten(1)
 
 
 def _levels(side: int) -> int:
@@ -100,7 +110,7 @@ def _initialise(layer: nn.Module) -> None:
     match layer:
         case nn.BatchNorm2d():
             nn.init.normal_(layer.weight, 1.0, 0.02)
-        case nn.Conv2d() | nn.ConvTranspose2d():
+        case nn.Conv2d() | nn.ConvTranspose2d() | nn.Linear():
             nn.init.normal_(layer.weight, 0.0, 0.02)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -7,14 +7,20 @@ Every loss is per example; the mean over the batch is the caller's.
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
+from duogen.records import Opinion
 
-class Adversarial(ABC):
-    """The two losses of a GAN, both minimised; a `paired` one compares fake with real, so both turns need `real`."""
+
+class Adversarial(nn.Module, ABC):
+    """The two losses of a GAN, both minimised; a `paired` one compares fake with real, so both turns need `real`.
+
+    One that `reacts` has registered buffers, which `react` updates after each of the discriminator's turns.
+    """
 
     paired: ClassVar[bool] = False
+    reacts: ClassVar[bool] = False
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -23,6 +29,9 @@ class Adversarial(ABC):
     @abstractmethod
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """The generator's loss (N,) from the logits (N,) of generated examples, and of real ones where `paired`."""
+
+    def react(self, opinion: Opinion) -> None:
+        """Updates the buffers after one of the discriminator's turns."""
 
 
 class Minimax(Adversarial):

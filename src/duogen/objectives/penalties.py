@@ -1,40 +1,113 @@
-"""What keeps a discriminator smooth: penalties on its gradient D'(x) with respect to the example x.
+"""What a regulariser is, and those that keep a discriminator smooth by its gradient D'(x) at the example x.
 
-A penalty treats real and fake as raw examples, so that its gradient reaches the discriminator's parameters alone.
+A slope penalty treats real and fake as raw examples, so that its gradient reaches the discriminator's parameters alone.
 It needs a discriminator that can be differentiated twice, and whose logits each depend on one example only.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from duogen.errors import UserError
 from duogen.objectives.ramp import Ramp
+from duogen.records import Opinion
 
 Critic = Callable[[Tensor], Tensor]
 
 
-class Penalty(ABC):
-    """A term of the discriminator's loss that enters `weight` times, 0 or more, constant or a function of the step.
+@dataclass(frozen=True)
+class Play:
+    """What a regulariser sees of a turn: the raw examples, how they were judged, and how more can be had.
 
+    M = N / m judgements of N examples, m the number of examples that the discriminator sees together, so that its
+    `shape` is (m C, H, W) or (m D,). Classes, where there are any, are those of the batch, example by example.
+
+    Args:
+        real, fake: (M, *shape); in the generator's turn `fake` carries its graph.
+        noise: (N, Z), from which `fake` was made.
+        labels: (N,) classes that both players are told, or None.
+        judge: (M, *shape) to what the discriminator says, through the augmentation.
+        critic: (M, *shape) to logits (M,), through the augmentation, by the eager network.
+        features: (M, *shape) to features (M, F), through the augmentation, by the eager network.
+        generate: noise (N, Z) to (M, *shape).
+        styles: noise (N, Z) to what the generator renders, (N, S); the noise itself where it has no mapping.
+        render: styles (N, S) to (M, *shape).
+        real_logits, fake_logits: (M,) as the adversarial loss gets them; None where the turn did not need them.
+    """
+
+    real: Tensor
+    fake: Tensor
+    noise: Tensor
+    labels: Tensor | None
+    judge: Critic
+    critic: Critic
+    features: Critic
+    generate: Callable[[Tensor], Tensor]
+    styles: Callable[[Tensor], Tensor]
+    render: Callable[[Tensor], Tensor]
+    real_logits: Tensor | None = None
+    fake_logits: Tensor | None = None
+
+
+class Penalty(nn.Module, ABC):
+    """Terms of the discriminator's loss, of the generator's, or of both, that enter `weight` times.
+
+    `weight` is 0 or more, constant or a function of the step. A penalty that differentiates `twice` is taken in float32
+    outside autocast, and has a lazy turn where the schedule gives it one. One that `reacts` has registered buffers.
     Raises `UserError` for a constant weight that is negative or not finite.
     """
 
+    twice: ClassVar[bool] = False
+    reacts: ClassVar[bool] = False
+
     def __init__(self, weight: float | Ramp) -> None:
-        if not isinstance(weight, Ramp) and not 0 <= weight < math.inf:
-            given, allowed = f"{type(self).__name__}: weight={weight}", "a finite number, 0 or more, or a ramp"
-            raise UserError(given, allowed, "set weight to 0 or more, or leave the penalty out")
-        self.weight = weight
+        super().__init__()
+        self.weight = checked(type(self).__name__, "weight", weight)
+
+    def discriminator(self, play: Play) -> Tensor | None:
+        """The unweighted term (M,) or 0-d of the discriminator's loss; None where there is none."""
+        return None
+
+    def generator(self, play: Play) -> Tensor | None:
+        """The unweighted term (M,) or 0-d of the generator's loss; None where there is none."""
+        return None
+
+    @property
+    def generator_weight(self) -> float | Ramp:
+        """The weight of the generator's term, where it differs from the discriminator's."""
+        return self.weight
+
+    def react(self, opinion: Opinion) -> None:
+        """Updates the buffers after one of the discriminator's turns."""
+
+
+def checked(name: str, argument: str, weight: float | Ramp) -> float | Ramp:
+    """The weight, or a refusal of one that is negative or not finite."""
+    if not isinstance(weight, Ramp) and not 0 <= weight < math.inf:
+        given, allowed = f"{name}: {argument}={weight}", "a finite number, 0 or more, or a ramp"
+        raise UserError(given, allowed, f"set {argument} to 0 or more, or leave the penalty out")
+    return weight
+
+
+class SlopePenalty(Penalty):
+    """A penalty on the discriminator's gradient with respect to raw examples, which may be lazy."""
+
+    twice: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        """The unweighted penalty (N,), from a critic of (N, *shape) to logits (N,), and real and fake (N, *shape)."""
+        """The unweighted penalty (M,), from a critic of (M, *shape) to logits (M,), and real and fake (M, *shape)."""
+
+    def discriminator(self, play: Play) -> Tensor:
+        return self(play.critic, play.real, play.fake)
 
 
-class GradientPenalty(Penalty):
+class GradientPenalty(SlopePenalty):
     """Holds the gradient's norm at 1 on the straight lines between real and generated examples.
 
     (||D'(y)||_2 - 1)^2,  y = e x + (1 - e) G(z),  one e ~ U[0, 1) per example. Weight: the paper's lambda, 10.
@@ -48,7 +121,7 @@ class GradientPenalty(Penalty):
         return (torch.linalg.vector_norm(slope, dim=1) - 1).square()
 
 
-class R1(Penalty):
+class R1(SlopePenalty):
     """Flattens the discriminator on real examples.
 
     ||D'(x)||_2^2 / 2, summed over pixels. Weight: the paper's gamma, 10.
@@ -59,7 +132,7 @@ class R1(Penalty):
         return _slope(critic, real).square().sum(1) / 2
 
 
-class R2(Penalty):
+class R2(SlopePenalty):
     """Flattens the discriminator on generated examples.
 
     ||D'(G(z))||_2^2 / 2, summed over pixels. Weight: the paper's gamma, 10.
