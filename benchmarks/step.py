@@ -76,7 +76,7 @@ def by_hand(config: dict[str, Any], steps: int) -> Cost:
     module = assemble.module(config, ALLOW).to(device)
     assert isinstance(module, GAN)
     generator, discriminator = module.generator, module.discriminator
-    learners = {player: assemble.learner(config, player, ALLOW, {}) for player in ("generator", "discriminator")}
+    learners = {player: assemble.learner(config, player, 1.0, ALLOW, {}) for player in ("generator", "discriminator")}
     optimizers = [learners["generator"].optimizer(generator.parameters()),
                   learners["discriminator"].optimizer(discriminator.parameters())]  # fmt: skip
     data = assemble.data(config, ALLOW)

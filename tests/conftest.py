@@ -1,8 +1,10 @@
 """Tests share two cores: one thread each, also in the processes that they start. CI lets none of them skip."""
 
 import os
+import tempfile
 
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["DUOGEN_CACHE"] = tempfile.mkdtemp(prefix="duogen-cache-")
 os.environ["WANDB_MODE"] = "offline"  # whoever is logged in
 
 

@@ -210,6 +210,14 @@ def test_a_mistake_in_a_small_run_leaves_nothing(mistake, tmp_path, capsys):
         ("sample", "give checkpoint=PATH"),
         ("sample checkpoint=nothing.ckpt", "nothing.ckpt is not there"),
         ("sample checkpoint=nothing.ckpt n=1.5", "n=1.5"),
+        ("sample checkpoint=nothing.ckpt show=neighbour", "show=neighbours"),
+        ("sample checkpoint=nothing.ckpt steps=3", "show=interpolation"),
+        ("sample checkpoint=nothing.ckpt truncation=wide", "a number"),
+        ("sample checkpoint=nothing.ckpt psi=2", "0 to 1.5"),
+        ("sample checkpoint=nothing.ckpt stading=2", "standing=..."),
+        ("evaluate checkpoint=nothing.ckpt standing=0", "1 to 10000"),
+        ("evaluate checkpoint=nothing.ckpt truncation=0", "more than 0"),
+        ("evaluate checkpoint=nothing.ckpt n=3", "standing=..."),
     ],
 )
 def test_a_mistake_in_another_command_leaves_nothing(arguments, named, tmp_path, capsys):

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from duogen.errors import UserError, nearest
 
@@ -22,13 +22,14 @@ DESCRIBED = (
         "evaluate",
         "The metrics of a checkpoint alone.",
         "duogen evaluate checkpoint=runs/gan-digits/KEY/checkpoints/last.ckpt",
-        "checkpoint=PATH [out=FILE.json]",
+        "checkpoint=PATH [out=FILE.json] [truncation=T] [psi=P] [standing=B]",
     ),
     (
         "sample",
-        "Samples of a checkpoint, as a picture or an array.",
+        "Samples of a checkpoint, as a picture (.png), an array (.npy) or an archive (.npz).",
         "duogen sample checkpoint=last.ckpt n=64 out=samples.png",
-        "checkpoint=PATH [n=64] [out=samples.png] [seed=0]",
+        "checkpoint=PATH [out=samples.png] [seed=0] [show=samples|interpolation|classes|neighbours] [n=N] [steps=S] "
+        "[k=K] [truncation=T] [psi=P] [standing=B]",
     ),
     (
         "check",
@@ -41,6 +42,7 @@ DESCRIBED = (
 )
 
 
+ENDLESS = 2**62
 WHERE = ("resume", "fresh", "run_dir", "name", "model", "data", "experiment")
 
 
@@ -123,17 +125,33 @@ def whole_config(overrides: list[str], options: argparse.Namespace) -> "Composed
     from duogen.compose import compose
     from duogen.experiment import pairs
 
-    composed = compose(overrides, options.config_dir)
+    composed = known(overrides, options)
     config = composed.config
     pairs.refuse(config)
     budget = config["budget"]
     if any(limit is not None for limit in (budget["epochs"], budget["samples"], *budget["updates"].values())):
         from duogen.experiment.resolve import limit
 
+        if config["trainer"]["max_steps"] is None:
+            config = compose([*composed.overrides, f"trainer.max_steps={ENDLESS}"], options.config_dir).config
         steps = limit(config, options.allow)
-        if steps != config["trainer"]["max_steps"]:
-            return compose([*overrides, f"trainer.max_steps={steps}"], options.config_dir)
+        if steps != composed.config["trainer"]["max_steps"]:
+            return compose([*composed.overrides, f"trainer.max_steps={steps}"], options.config_dir)
     return composed
+
+
+def known(overrides: list[str], options: argparse.Namespace) -> "Composed":
+    """The composed config with what only the data's own files know, wherever the config repeats it."""
+    from duogen.compose import compose
+
+    composed = compose(overrides, options.config_dir)
+    if composed.config["data"].get("sha256", "") is not None:
+        return composed
+    from duogen.experiment.resolve import facts
+
+    found = {f"data.{name}": value for name, value in facts(composed.config, options.allow).items()}
+    given = [f"{name}={'null' if value is None else value}" for name, value in found.items() if name != "data.root"]
+    return compose([*overrides, *given], options.config_dir)
 
 
 def continued(overrides: list[str], config_dir: Path | None) -> tuple[list[str], dict[str, str]]:
@@ -166,18 +184,30 @@ def check(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    given = settings(options.arguments, {"checkpoint": None, "out": ""})
+    given = settings(options.arguments, {"checkpoint": None, "out": "", **dict.fromkeys(MANNER, "null")})
     from duogen.experiment.evaluate import evaluate
+    from duogen.modules.sampling import Manner
 
-    return evaluate(path(given, "checkpoint"), path(given, "out") if given["out"] else None, options.allow)
+    out = path(given, "out") if given["out"] else None
+    return evaluate(path(given, "checkpoint"), out, Manner(**manner(given)), options.allow)
 
 
 def sample(options: argparse.Namespace) -> int:
-    given = settings(options.arguments, {"checkpoint": None, "n": "64", "out": "samples.png", "seed": "0"})
-    count, seed = whole(given, "n"), whole(given, "seed")
-    from duogen.experiment.evaluate import sample
+    accepted = {"checkpoint": None, "out": "samples.png", "seed": "0", "show": "samples"}
+    given = settings(options.arguments, accepted | dict.fromkeys((*SHOWN, *MANNER), "null"))
+    shown = {name: whole(given, name) for name in SHOWN if given[name] != "null"}
+    how, seed = manner(given), whole(given, "seed")
+    from duogen.experiment.sample import sample
+    from duogen.experiment.shows import chosen
+    from duogen.modules.sampling import Manner
 
-    return sample(path(given, "checkpoint"), count, path(given, "out"), seed, options.allow)
+    show = chosen(given["show"], shown)
+    return sample(path(given, "checkpoint"), path(given, "out"), show, Manner(**how), seed, options.allow)
+
+
+def manner(given: Mapping[str, str]) -> dict[str, Any]:
+    """The settings, of those that say how a generator draws, which were given."""
+    return {name: read(given, name) for name, read in MANNER.items() if given[name] != "null"}
 
 
 def data(options: argparse.Namespace) -> int:
@@ -224,7 +254,18 @@ def whole(given: Mapping[str, str], name: str) -> int:
     try:
         return int(given[name])
     except ValueError:
-        raise UserError(f"{name}={given[name]}", "a whole number", f"e.g. {name}=64") from None
+        raise UserError(f"{name}={given[name]}", "a whole number", f"e.g. {name}=8") from None
+
+
+def number(given: Mapping[str, str], name: str) -> float:
+    try:
+        return float(given[name])
+    except ValueError:
+        raise UserError(f"{name}={given[name]}", "a number", f"e.g. {name}=0.7") from None
+
+
+SHOWN = ("n", "steps", "k")
+MANNER = {"truncation": number, "psi": number, "standing": whole}
 
 
 if __name__ == "__main__":

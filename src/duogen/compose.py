@@ -17,15 +17,14 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
-from duogen import conftree
+from duogen import conftree, resolvers
 from duogen.conftree import Tree, conf_dir, groups, options
 from duogen.errors import UserError, nearest
 
 __all__ = ["Composed", "compose", "conf_dir", "groups", "options"]
 
+resolvers.register()
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError, AssertionError, OSError, RecursionError)
-
-OmegaConf.register_new_resolver("packed", lambda shape, count: [shape[0] * count, *shape[1:]], replace=True)
 
 PATHS = ("resume", "run_dir", "checkpoint", "out", "input")
 
@@ -226,6 +225,8 @@ def _choices(given: Sequence[Override], files: Tree) -> list[Override]:
 
 def _check_options(choices: Mapping[str, str | None], files: Tree) -> None:
     """An option of the user's own that names no class holds only keys which a shipped option of its group holds."""
+    if len(files.folders) == 1:
+        return
     own, shipped = Tree(files.folders[:-1]), Tree(files.folders[-1:])
     for group, option in choices.items():
         package, content = own.read(f"{group}/{option}")

@@ -142,6 +142,8 @@ def lost(content: Mapping[str, Any], node: Any, takes: Takes, at: str = "") -> t
         if not isinstance(node, Mapping) or key not in node:
             if not takes(node, key, value):
                 return f"{at}{key}", node
+        elif isinstance(value, Mapping) and "_target_" in value and not isinstance(node[key], Mapping):
+            continue  # a number gives way to what computes it
         elif isinstance(value, Mapping) and (found := lost(value, node[key], takes, f"{at}{key}.")):
             return found
     return None

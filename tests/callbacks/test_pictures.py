@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from duogen.callbacks.pictures import BAD, LINE, picture, save_atomic
+from duogen.callbacks.pictures import BAD, LINE, WIDE, Layout, by_class, picture, save_atomic
 from duogen.errors import UserError
+from duogen.records import Examples
 
 
 def pixels(values, reference=None) -> np.ndarray:
@@ -50,6 +51,51 @@ def test_grey_images_lie_row_by_row_with_light_gaps():
     assert (image[-2:] == LINE).all()
 
 
+def test_a_layout_gives_rows_of_so_many_columns_and_a_gap_after_the_leading_ones():
+    values = torch.linspace(-1, 1, 6).reshape(6, 1, 1, 1).expand(6, 1, 48, 48)
+    image = np.asarray(picture(values, None, Layout(3, lead=1)))
+    assert image.shape == (2 * 50 + 2, 3 * 50 + 2 + WIDE, 3)
+    levels = [0, 51, 102, 153, 204, 255]
+    for index, level in enumerate(levels):
+        row, column = divmod(index, 3)
+        left = column * 50 + 2 + (WIDE if column else 0)
+        assert (image[row * 50 + 2 : row * 50 + 50, left : left + 48] == level).all()
+    assert (image[:, 50 : 52 + WIDE] == LINE).all()
+
+
+def test_the_last_row_of_a_layout_may_be_shorter():
+    image = np.asarray(picture(torch.ones(4, 1, 48, 48), None, Layout(3)))
+    assert image.shape == (102, 152, 3)
+    assert (image[52:, 52:] == LINE).all()
+
+
+def test_names_stand_in_a_margin_before_their_rows():
+    values = torch.zeros(6, 1, 48, 48)
+    plain, named = (np.asarray(picture(values, None, Layout(2, names))) for names in ((), ("8", "", "12345")))
+    margin = named.shape[1] - plain.shape[1]
+    assert 20 < margin < 80
+    assert (named[:, margin:] == plain).all()
+    inked = [(named[top : top + 50, :margin] != LINE).any() for top in (0, 50, 100)]
+    assert inked == [True, False, True]
+    assert (named[:, : margin // 2] != LINE).any(axis=(1, 2)).nonzero()[0].min() > 100
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels", "columns"),
+    [
+        ((20, 1, 8, 8), [0, 1, 2] * 6 + [0, 1], 3),
+        ((20, 1, 8, 8), list(range(20)), None),
+        ((40, 1, 8, 8), list(range(20)) * 2, None),
+        ((20, 1, 8, 8), [0] * 20, None),
+        ((20, 1, 8, 8), None, None),
+        ((20, 2), [0, 1, 2, 3] * 5, None),
+    ],
+)
+def test_images_of_few_classes_have_one_column_each(shape, labels, columns):
+    found = by_class(Examples(torch.zeros(shape), None if labels is None else torch.tensor(labels)))
+    assert (None if found is None else found.columns) == columns
+
+
 def test_channels_are_red_green_and_blue():
     image = pixels(torch.tensor([1.0, -1.0, 0.0]).reshape(1, 3, 1, 1))
     assert tuple(image[20, 20]) == (255, 0, 128)
@@ -86,6 +132,17 @@ def test_points_lie_over_the_reference():
     alone, both = pixels(reference[:1]), pixels(reference[:1], reference)
     assert coloured(both, (212, 212, 212)) > coloured(alone, (212, 212, 212)) + 60
     assert not (pixels(reference[1:2], reference) == both).all()
+
+
+def test_rows_of_points_are_lines():
+    reference = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
+    points = torch.tensor([[-0.8, 0.5], [0.8, 0.5], [-0.8, -0.5], [0.8, -0.5]])
+    dots, lines = pixels(points, reference), np.asarray(picture(points, reference, Layout(2)))
+    changed = (dots != lines).any(axis=-1)
+    rows = changed.any(axis=1).nonzero()[0]
+    assert changed.sum(axis=1).max() > 150
+    assert len(rows) < 20
+    assert rows.max() - rows.min() > 100
 
 
 def test_the_reference_fixes_the_axes():

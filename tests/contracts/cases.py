@@ -33,7 +33,11 @@ MLP = (
     "generator.depth=2",
     "discriminator.depth=2",
 )
-FILES = {"gan": (*MLP, "latent_dim=3")}
+FILES = {
+    "gan": (*MLP, "latent_dim=3"),
+    "conditional_gan": (*MLP, "latent_dim=3"),
+    "infogan": (*MLP, "noise_dim=3", "categories=[3]", "continuous=1", "model.discriminator.width=4"),
+}
 
 
 @dataclass(frozen=True)

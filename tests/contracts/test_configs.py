@@ -3,11 +3,14 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from contracts.cases import ALLOW, found, run
 from duogen.compose import compose
 from duogen.conftree import conf_dir
+from duogen.errors import UserError
 from duogen.experiment import pairs
 from duogen.experiment.build import check
 from duogen.experiment.resolve import resolve
@@ -18,19 +21,32 @@ SMALL = (
 )  # fmt: skip
 NARROW = ("generator.width=4", "discriminator.width=4")
 MLP = ("generator=mlp", "discriminator=mlp")
+UNNORM = ("discriminator.batch_norm=false",)
+TOYS = ("ring", "grid", "swiss_roll", "two_moons", "checkerboard")
+SLOPES = ("gradient_penalty", "r1", "r2", "dragan")
 COMPANIONS = {
     "adversarial/wasserstein": ("penalty=[gradient_penalty]", "discriminator.batch_norm=false"),
-    "data/ring": MLP,
-    "data/grid": MLP,
+    "adversarial/began": ("discriminator=autoencoder",),
+    "adversarial/energy_based": ("discriminator=autoencoder",),
+    "discriminator/autoencoder": ("adversarial=began",),
+    "turns/lazy": ("penalty=[r1]", *UNNORM),
+    "turns/lazy_path": ("penalty=[r1,path_length]", *UNNORM),
+    "conditioning/projection": ("model=conditional_gan",),
+    "conditioning/auxiliary_classifier": ("model=conditional_gan",),
+    "metrics/intra_class_frechet": ("model=conditional_gan",),
+    "metrics/classifier_accuracy": ("model=conditional_gan",),
+    "metrics/classifier_modes": ("extractor=lenet",),
+    "metrics/classifier_score": ("extractor=lenet",),
     "metrics/mixture_modes": ("data=ring", *MLP),
     "scheduler/plateau": ("monitor=frechet_pixels",),
-    "penalty/gradient_penalty": ("discriminator.batch_norm=false",),
-    "penalty/r1": ("discriminator.batch_norm=false",),
-    "penalty/r2": ("discriminator.batch_norm=false",),
+    **{f"data/{toy}": MLP for toy in TOYS},
+    **{f"penalty/{slope}": UNNORM for slope in SLOPES},
 }
 ABSENT_HARDWARE = {"trainer/gpu", "trainer/ddp"}
 RANKS = {"trainer/ddp_cpu"}
-FILES = {"data/mnist": "mnist", "data/fashion_mnist": "fashion-mnist"}
+SIZES = ("validate_size", "train_size", "test_size", "evaluation_size")
+ABSENT_WEIGHTS = {"extractor/inception", "extractor/dinov2"}
+ABSENT_FILES = {"data/cifar10"}
 LISTS = {"penalty", "logger", "metrics"}
 
 
@@ -38,14 +54,25 @@ def overrides(option):
     group, _, name = option.partition("/")
     chosen = f"{group}=[{name}]" if group in LISTS and name != "none" else f"{group}={name}"
     small = [s for s in SMALL if not s.startswith(f"{group}=")]
+    if group == "experiment":
+        small.append("budget=smoke")
     return [*small, *COMPANIONS.get(option, ()), chosen, *NARROW]
+
+
+def pictures(folder):
+    for index in range(12):
+        path = folder / f"class {index % 2}" / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = np.random.default_rng(index).integers(0, 256, (9 + index, 16, 3), dtype=np.uint8)
+        Image.fromarray(values).save(path)
+    return folder
 
 
 def test_the_options_were_found():
     groups = {option.split("/")[0] for option in OPTIONS}
-    assert len(OPTIONS) >= 40
+    assert len(OPTIONS) >= 110
     assert {"generator", "discriminator", "adversarial", "penalty", "turns", "data", "metrics", "trainer"} <= groups
-    assert set(COMPANIONS) | ABSENT_HARDWARE | RANKS | set(FILES) <= set(OPTIONS)
+    assert set(COMPANIONS) | ABSENT_HARDWARE | ABSENT_WEIGHTS | ABSENT_FILES | RANKS <= set(OPTIONS)
 
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option not in {"turns/solo"}])
@@ -53,15 +80,34 @@ def test_an_option_composes_binds_and_trains_two_batches(option, tmp_path):
     config = compose(overrides(option)).config
     pairs.refuse(config)
     check(config)
-    if option in ABSENT_HARDWARE | RANKS:
+    if option in ABSENT_HARDWARE | ABSENT_FILES | RANKS:
         return
-    if option in FILES and not Path(os.environ.get("DUOGEN_DATA", "/nonexistent"), FILES[option]).is_dir():
-        pytest.skip(f"DUOGEN_DATA has no folder {FILES[option]}")
-    if option in FILES:
-        config["data"]["validate_size"] = 200
+    if option in ABSENT_WEIGHTS:
+        with pytest.raises(UserError, match="weights"):
+            resolve_and_run(config, option, tmp_path)
+        return
+    if option == "data/image_folder":
+        config["data"] |= {"root": str(pictures(tmp_path / "images")), "batch_size": 4}
+    if folder := config["data"].get("folder"):
+        if not Path(os.environ.get("DUOGEN_DATA", "/nonexistent"), folder).is_dir():
+            pytest.skip(f"DUOGEN_DATA has no folder {folder}")
+        config["data"] |= {name: 200 for name in SIZES if name in config["data"]}
         config["metrics"] = {}
-    folder = run(resolve(config, option, ()), tmp_path / "run")
-    assert folder.record().steps == 2
+    assert resolve_and_run(config, option, tmp_path).record().steps == 2
+
+
+def resolve_and_run(config, option, tmp_path):
+    return run(resolve(config, option, ()), tmp_path / "run")
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.startswith("experiment/")])
+@pytest.mark.parametrize("tier", ["smoke", "demo", "paper"])
+def test_an_experiment_composes_on_every_budget_and_on_colour_images(option, tier):
+    chosen = [f"experiment={option.partition('/')[2]}", f"budget={tier}", "trainer=cpu"]
+    config = compose(chosen).config
+    assert config["budget"]["tier"] == tier
+    if len(config["data"]["shape"]) == 3:
+        pairs.refuse(compose([*chosen, "data=cifar10"]).config)
 
 
 def test_the_solo_schedule_trains_a_module_of_one_player(tmp_path):

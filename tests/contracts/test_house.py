@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "duogen"
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = {
-    "errors": 0, "records": 0, "seeds": 0, "files": 0, "conftree": 1,
-    "networks": 1, "objectives": 1, "metrics": 1, "data": 1,
+    "errors": 0, "resolvers": 0, "records": 0, "ramp": 0.5, "seeds": 0, "files": 0, "conftree": 1,
+    "networks": 1, "objectives": 1, "augmentations": 1, "metrics": 1, "data": 1,
     "modules": 2, "callbacks": 3, "experiment": 4, "compose": 5, "cli": 6, "__main__": 7,
 }  # fmt: skip
 KNOWN_TO = {
@@ -24,16 +24,23 @@ KNOWN_TO = {
     "wandb": {"callbacks", "experiment"},
 }
 ROLES = {
-    "networks": {"generator", "discriminator", "encoder", "decoder"},
+    "networks": {"generator", "discriminator", "conditioning", "encoder", "decoder"},
+    "augmentations": {"augmentation"},
     "objectives": {"adversarial", "penalty"},
-    "metrics": {"metrics"},
+    "metrics": {"metrics", "extractor"},
     "data": {"data"},
     "modules": {"model", "turns"},
 }
 EXEMPT = {
-    "Ramp", "Linear", "Cosine", "Cyclical",  # values of a weight, written where the weight stands
+    "Ramp", "Linear", "Cosine", "Cyclical", "WarmupCosine",  # values of a weight, written where the weight stands
     "Turn",  # stands inside the turns
     "MovingAverage",  # optimizers.<player>.ema
+    "Penalty", "Play", "Watched", "Extracted",  # what a role is, and records
+    "CodeReader", "AuxiliaryClassification",  # come with model=infogan and conditioning=auxiliary_classifier
+    "Maxout", "MinibatchStd", "Chain", "ConditionalBatchNorm2d", "Level", "Residual", "SumPool", "SelfAttention",
+    "EqualizedLinear", "ModulatedConv2d", "StyledLayer", "Attention", "TransformerBlock", "GatedRecurrence",  # layers
+    "TensorCache", "Side", "RealSet", "Collected", "Gallery", "PerChannel",  # what metrics share
+    "Weights", "LenetClassifier", "InceptionNetwork", "Dinov2Network", "Block",  # networks inside extractors
 }  # fmt: skip
 
 
@@ -114,7 +121,7 @@ def targets() -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("layer", ["networks", "objectives", "metrics"])
+@pytest.mark.parametrize("layer", ["networks", "objectives", "augmentations", "metrics"])
 def test_every_public_class_of_a_role_has_a_yaml(layer):
     classes = public_classes(layer)
     assert len(classes) >= 2
@@ -135,7 +142,7 @@ def test_every_target_of_ours_is_a_public_class():
 def test_tests_mirror_the_source():
     """Every source file with logic has a test file at the same place, or is covered by the contracts named here."""
     by_contract = {
-        "modules": {"alternating", "gan", "ranks", "state", "turns"},
+        "modules": {"alternating", "evaluated", "gan", "ranks", "state", "turns"},
         "callbacks": {"records", "samples"},
         "experiment": {"assemble", "warm"},
     }

@@ -20,6 +20,8 @@ CLOSED_FORMS = {
     "linear": lambda step: 1 - step / STEPS,
     "cosine": lambda step: (1 + math.cos(math.pi * step / STEPS)) / 2,
     "plateau": None,
+    "ramped": lambda step: 0.25 + 0.375 * (1 + math.cos(math.pi * step / STEPS)),
+    "warmup_cosine": lambda step: (1 + math.cos(math.pi * step / STEPS)) / 2,
 }
 
 

@@ -39,9 +39,11 @@ class TinyVAE(AlternatingModule):
         rate = (0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std).sum(1)
         return Loss({"distortion": distortion, "rate": rate}, batch.count, {"rate": 0.5})
 
-    def samples(self, count: int, generator: torch.Generator) -> Tensor:
+    def samples(self, count: int, generator: torch.Generator) -> Examples:
         with torch.no_grad():
-            return self.averaged("autoencoder")["decoder"](torch.randn(count, 3, generator=generator).to(self.device))
+            return Examples(
+                self.averaged("autoencoder")["decoder"](torch.randn(count, 3, generator=generator).to(self.device))
+            )
 
 
 class TinyAAE(AlternatingModule):
@@ -80,9 +82,9 @@ class TinyAAE(AlternatingModule):
     def fool(self, batch: Examples) -> Loss:
         return Loss({"adversarial": F.softplus(-self.critic(self.encoder(batch.values)).squeeze(1))}, batch.count)
 
-    def samples(self, count: int, generator: torch.Generator) -> Tensor:
+    def samples(self, count: int, generator: torch.Generator) -> Examples:
         with torch.no_grad():
-            return self.decoder(torch.randn(count, 3, generator=generator).to(self.device))
+            return Examples(self.decoder(torch.randn(count, 3, generator=generator).to(self.device)))
 
 
 class TinySeqGAN(AlternatingModule):
@@ -137,9 +139,9 @@ class TinySeqGAN(AlternatingModule):
         if "reward" in loss.terms:
             self.baseline.lerp_(self.agreed(loss.terms["reward"].mean()), 0.1)
 
-    def samples(self, count: int, generator: torch.Generator) -> Tensor:
+    def samples(self, count: int, generator: torch.Generator) -> Examples:
         with torch.no_grad():
-            return self.averaged("generator")(torch.randn(count, 3, generator=generator).to(self.device))
+            return Examples(self.averaged("generator")(torch.randn(count, 3, generator=generator).to(self.device)))
 
 
 class TinyLagging(AlternatingModule):
@@ -187,6 +189,6 @@ class TinyLagging(AlternatingModule):
             self.improving.copy_(now < self.running)
             self.running.copy_(now)
 
-    def samples(self, count: int, generator: torch.Generator) -> Tensor:
+    def samples(self, count: int, generator: torch.Generator) -> Examples:
         with torch.no_grad():
-            return self.decoder(torch.randn(count, 3, generator=generator).to(self.device))
+            return Examples(self.decoder(torch.randn(count, 3, generator=generator).to(self.device)))

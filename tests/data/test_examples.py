@@ -11,7 +11,9 @@ import yaml
 from torch import nn
 
 from duogen.data.examples import ExamplesData
+from duogen.data.order import permutation
 from duogen.data.splits import Split
+from duogen.data.transforms import Transform
 from duogen.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf" / "data"
@@ -29,10 +31,22 @@ class Numbers(ExamplesData):
         return {"train": split, "validate": split.part(0, 7), "test": split.part(0, 5)}
 
 
+class Jitter(Transform):
+    draws = 2
+
+    def __call__(self, values, uniform):
+        return values + uniform / 2
+
+
 class Jittered(Numbers):
-    @property
-    def transform(self):
-        return lambda value, generator: value + torch.rand(2, generator=generator) / 2
+    def __init__(self, **arguments):
+        super().__init__(**arguments, transforms=[Jitter()])
+
+
+class OnDisk(Numbers):
+    """Not for the device, though there are no workers."""
+
+    resident = False
 
 
 def numbers(kind=Numbers, workers=0, batch_size=4, **changes):
@@ -86,10 +100,10 @@ def test_setup_loads_once_and_nothing_needs_it():
     assert data.loads == 1
 
 
-@pytest.mark.parametrize("kind", [Numbers, Jittered])
+@pytest.mark.parametrize("kind", [Numbers, Jittered, OnDisk])
 @pytest.mark.parametrize("workers", [0, 1])
 def test_stream_starts_anywhere(kind, workers):
-    whole = values(numbers(kind).stream(0), 9)
+    whole = values(numbers(Numbers if kind is OnDisk else kind).stream(0), 9)
     stream = numbers(kind, workers).stream(6)
     assert torch.equal(values(stream, 3), whole[24:])
 
@@ -160,10 +174,28 @@ def test_evaluation_batches_hold_500(monkeypatch):
     assert len(numbers().test_dataloader()) == 2
 
 
-def test_first_training_values():
-    assert numbers().train_values(3).tolist() == [[0, 0], [1, -1], [2, -2]]
+def test_first_training_examples():
+    first = numbers().train_examples(3)
+    assert first.values.tolist() == [[0, 0], [1, -1], [2, -2]]
+    assert first.labels.tolist() == [0, 1, 2]
     with pytest.raises(UserError, match="18 training examples"):
-        numbers().train_values(18)
+        numbers().train_examples(18)
+
+
+def test_evaluation_size_takes_a_fixed_random_part_of_what_is_not_for_training():
+    whole, some = numbers(), numbers(evaluation_size=4, seed=9)
+    assert {name: len(split) for name, split in some.splits.items()} == {"train": 17, "validate": 4, "test": 4}
+    for name in ("validate", "test"):
+        chosen = permutation(0, f"{name} subset", 0, len(whole.splits[name]))[:4]
+        assert torch.equal(some.splits[name].values, whole.splits[name].values[chosen])
+        assert torch.equal(some.splits[name].labels, whole.splits[name].labels[chosen])
+    assert some.checksum() == numbers(evaluation_size=4).checksum() != whole.checksum()
+
+
+@pytest.mark.parametrize("size", [0, -1, 6])
+def test_impossible_evaluation_sizes_are_refused(size):
+    with pytest.raises(UserError, match=f"data.evaluation_size={size}"):
+        numbers(evaluation_size=size).setup()
 
 
 def test_batches_per_epoch_and_facts():
@@ -222,4 +254,14 @@ def test_yaml_holds_exactly_the_constructors_arguments(path):
 
 
 def test_all_yamls_are_there():
-    assert {path.stem for path in CONF.glob("*.yaml")} >= {"digits", "mnist", "fashion_mnist", "ring", "grid"}
+    images = {"digits", "mnist", "fashion_mnist", "stacked_mnist", "cifar10", "image_folder"}
+    points = {"ring", "grid", "swiss_roll", "two_moons", "checkerboard"}
+    assert {path.stem for path in CONF.glob("*.yaml")} >= images | points
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_image_set_offers_transforms_and_evaluation_size(path):
+    node = yaml.safe_load(path.read_text())["data"]
+    offered = {name: node[name] for name in ("transforms", "evaluation_size") if name in node}
+    images = {"transforms": [], "evaluation_size": None}
+    assert len(node["shape"]) == 1 or offered == images

@@ -153,7 +153,7 @@ def test_folder_that_cannot_be_made(remote, tmp_path):
     ("stem", "home"), [("mnist", "fgnt/mnist"), ("fashion_mnist", "zalandoresearch/fashion-mnist")]
 )
 def test_files_of_the_configs(built, stem, home):
-    files = remote_files(built(stem).files)
+    files = remote_files(built(stem).declared.files)
     assert len({file.sha256 for file in files}) == len(files) == 4
     for file in files:
         assert file.url.startswith(f"https://raw.githubusercontent.com/{home}/master/")

@@ -88,6 +88,19 @@ def test_bytes_are_kept_and_batches_are_floats(small):
     assert batch.values.abs().max() <= 1
 
 
+def test_padding_is_black_all_around(small):
+    data, plain = small(shape=[1, 8, 7], pad=2), small()
+    for name, split in data.splits.items():
+        expected = np.pad(plain.splits[name].values.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)))
+        np.testing.assert_array_equal(split.values, expected)
+        assert split.values.dtype == torch.uint8
+
+
+def test_negative_padding_is_refused(small):
+    with pytest.raises(UserError, match=r"data\.pad=-1"):
+        small(pad=-1)
+
+
 def test_missing_file_is_named_with_folder_and_remedies(small, tmp_path):
     (tmp_path / "small" / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(UserError) as refusal:

@@ -10,6 +10,7 @@ from duogen.errors import UserError
 
 CONTENT = gzip.compress(b"four")
 SETS = {
+    "mine": {"shape": [3, 4, 6], "root": None},
     "points": {"shape": [2]},
     "pictures": {
         "shape": [1, 5, 7],
@@ -48,6 +49,7 @@ def test_a_set_is_listed_with_its_shape_and_its_state(conf, tmp_path, capsys):
     head, lines = listed(conf, capsys)
     assert head == f"data folder: {tmp_path / 'data'}"
     assert lines == {
+        "mine": ["3x4x6", "your own: data=mine data.root=PATH"],
         "pictures": ["1x5x7", "not there: duogen data fetch pictures"],
         "points": ["2", "no download needed"],
     }
@@ -79,15 +81,20 @@ def test_a_set_without_files_needs_no_download(conf, tmp_path, capsys):
     assert not (tmp_path / "data").exists()
 
 
+def test_a_folder_of_the_users_own_is_not_fetched(conf, capsys):
+    assert fetch_set(conf, "mine") == 0
+    assert "data.root=PATH" in capsys.readouterr().out
+
+
 def test_an_unknown_set_is_refused_with_the_nearest_name(conf):
     with pytest.raises(UserError) as caught:
         fetch_set(conf, "picture")
-    assert caught.value.allowed == "pictures, points"
+    assert caught.value.allowed == "pictures, mine, points"
 
 
 def test_every_shipped_set_has_a_shape_and_whole_checksums():
     sets = shelf(conf_dir())
-    assert {"digits", "mnist", "fashion_mnist", "ring", "grid"} <= set(sets)
+    assert {"digits", "mnist", "cifar10", "stacked_mnist", "image_folder", "swiss_roll"} <= set(sets)
     for node in sets.values():
         assert all(side >= 1 for side in node["shape"])
         for entry in node.get("files", {}).values():

@@ -34,6 +34,14 @@ def test_select_takes_values_and_labels_in_the_order_asked():
     assert batch.count == 2
 
 
+def test_rows_are_the_stored_examples():
+    split = Split(torch.arange(6, dtype=torch.uint8).view(3, 2), torch.tensor([7, 8, 9]))
+    rows = split.rows(torch.tensor([2, 0]))
+    assert rows.values.dtype == torch.uint8
+    assert rows.values.tolist() == [[4, 5], [0, 1]]
+    assert rows.labels.tolist() == [9, 7]
+
+
 def test_no_labels_stay_no_labels():
     split = Split(torch.zeros(4, 2), None)
     assert split.select(torch.tensor([1])).labels is None

@@ -8,16 +8,13 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from contracts.cases import MLP, SMALL
 from duogen.cli import main
 from duogen.experiment.evaluate import restored
 from duogen.experiment.folder import RunFolder
-from duogen.seeds import derive
 
 RING = [*SMALL, *MLP, "latent_dim=3", "budget.steps=6", "log_every=6", "optimizers.generator.ema.decay=0.9"]
 
@@ -47,10 +44,6 @@ def alone(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
 
 
-def sample(checkpoint, *settings):
-    return main(["sample", f"checkpoint={checkpoint}", *settings])
-
-
 FRESH = """
 import sys
 from duogen.cli import main
@@ -73,41 +66,10 @@ def test_a_fresh_process_measures_and_draws_the_same_from_the_file_alone(trained
     assert {metric["weights"] for metric in trained.metrics} == {"ema", "real"}
     written = {str(path.relative_to(empty)) for path in empty.rglob("*") if path.is_file()}
     assert written == {"found.json", "samples.png", "deep/down.npy"}
-    assert sample(trained.checkpoint, "n=20", "seed=5", "out=again.png") == 0
+    assert main(["sample", f"checkpoint={trained.checkpoint}", "n=20", "seed=5", "out=again.png"]) == 0
     assert (tmp_path / "again.png").read_bytes() == (empty / "samples.png").read_bytes()
-    assert sample(trained.checkpoint, "n=7", "out=again.npy") == 0
+    assert main(["sample", f"checkpoint={trained.checkpoint}", "n=7", "out=again.npy"]) == 0
     assert (tmp_path / "again.npy").read_bytes() == (empty / "deep" / "down.npy").read_bytes()
-
-
-def by_hand(state, noise):
-    """The generator's formula with the averaged weights of a checkpoint: affine, ReLU, affine, ReLU, affine."""
-    parts = [state[f"averages.generator.network.layers.{index}.{name}"].double().numpy()
-             for index in (0, 2, 4) for name in ("weight", "bias")]  # fmt: skip
-    values = noise
-    for index in (0, 2, 4):
-        values = values @ parts[index].T + parts[index + 1]
-        values = np.maximum(values, 0) if index < 4 else values
-    return values
-
-
-def test_an_array_holds_the_averaged_generator_of_seeded_noise(trained):
-    assert sample(trained.checkpoint, "n=9", "seed=3", "out=values.npy") == 0
-    state = torch.load(trained.checkpoint, weights_only=True)["module"]
-    noise = torch.randn(9, 3, generator=torch.Generator().manual_seed(derive(3, "samples"))).double().numpy()
-    found = np.load("values.npy")
-    assert (found.shape, found.dtype) == ((9, 2), np.float32)
-    np.testing.assert_allclose(found, by_hand(state, noise), rtol=1e-5, atol=1e-6)
-
-
-def test_a_picture_is_a_whole_image_and_follows_the_seed(trained, tmp_path, capsys):
-    for name, seed in (("a", 0), ("b", 1), ("c", 0)):
-        assert sample(trained.checkpoint, "n=5", f"out={name}.png", f"seed={seed}") == 0
-    a, b, c = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
-    assert a == c != b
-    with Image.open("a.png") as image:
-        image.load()
-        assert min(image.size) > 0
-    assert "5 samples in a.png" in capsys.readouterr().out
 
 
 def test_an_average_that_has_not_begun_is_not_used(tmp_path):
@@ -121,24 +83,22 @@ def test_an_average_that_has_not_begun_is_not_used(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        (["n=0"], "n=0"),
-        (["n=-2"], "n=-2"),
-        (["n=many"], "n=many"),
-        (["n=2000000"], "1000000"),
-        (["seed=x"], "seed=x"),
-        (["out=samples.gif"], ".npy"),
-        (["out=samples"], ".png"),
-        (["out="], ".png"),
-        (["out=folder.png"], "folder.png"),
-        (["count=3"], "n=..."),
-        (["3"], "3 is not understood"),
+        (["truncation=0"], "truncation=0.0"),
+        (["truncation=wide"], "truncation=wide"),
+        (["truncation="], "a number"),
+        (["psi=2"], "0 to 1.5"),
+        (["psi=0.5"], "MlpGenerator maps no noise to styles"),
+        (["standing=0"], "standing=0"),
+        (["standing=1.5"], "a whole number"),
+        (["standing=4"], "no batch norm"),
+        (["steps=4"], "truncation=..."),
     ],
 )
-def test_samples_that_make_no_sense_are_refused(settings, named, trained, tmp_path, capsys):
-    (tmp_path / "folder.png").mkdir()
-    assert sample(trained.checkpoint, *settings) == 2
-    assert named in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == [tmp_path / "folder.png"]
+def test_manners_that_make_no_sense_are_refused(settings, named, trained, tmp_path, capsys):
+    assert main(["evaluate", f"checkpoint={trained.checkpoint}", "out=found.json", *settings]) == 2
+    shown = capsys.readouterr()
+    assert named in shown.err
+    assert (shown.out, list(tmp_path.iterdir())) == ("", [])
 
 
 def test_the_metrics_cannot_take_the_place_of_a_folder(trained, tmp_path, capsys):
@@ -163,6 +123,23 @@ def with_config(content, *places, **values):
         node = node[place]
     node.update(values)
     return content
+
+
+def test_a_manner_changes_generated_values_alone_and_stands_in_their_protocol(trained, capsys):
+    saved(with_config(torch.load(trained.checkpoint, weights_only=True), "metrics", "mixture_modes", std=0.3))
+    plain, narrow = (evaluated(*settings) for settings in ((), ("truncation=0.25",)))
+    assert "truncation=0.25" in capsys.readouterr().out
+    changed = [now["value"] != before["value"] for now, before in zip(narrow, plain, strict=True)]
+    assert any(changed)
+    for now, before, differs in zip(narrow, plain, changed, strict=True):
+        stated = {"truncation": 0.25} if before["weights"] != "real" else {}
+        assert stated or not differs
+        assert now["protocol"] == {**before["protocol"], **stated}
+
+
+def evaluated(*settings):
+    assert main(["evaluate", "checkpoint=broken.ckpt", "out=found.json", *settings]) == 0
+    return json.loads(Path("found.json").read_text())
 
 
 BROKEN = {

@@ -7,9 +7,14 @@ import pytest
 import torch
 
 from contracts.cases import MLP, SMALL, Case
+from duogen.errors import UserError
 from duogen.experiment import assemble
-from duogen.experiment.measuring import measured
+from duogen.experiment.measuring import floor, measured
+from duogen.metrics.frechet import Frechet
+from duogen.metrics.intra_class import IntraClassFrechet
+from duogen.metrics.kernel import KernelDistance
 from duogen.seeds import derive
+from metrics.fakes import Fake, computed
 
 CASE = Case("gan-ring", (*SMALL, *MLP, "latent_dim=3", "data.std=0.2", "seed=5"))
 NAMES = ["modes_found", "high_quality", "mode_entropy_gap"]
@@ -48,7 +53,7 @@ def test_generated_and_real_values_are_those_of_numpy(evaluation_size, floor):
     ]
     sizes = [min(500, evaluation_size - start) for start in range(0, evaluation_size, 500)]
     noises = [torch.Generator().manual_seed(derive(5, "test", batch)) for batch in range(len(sizes))]
-    points = [module.samples(size, noise) for size, noise in zip(sizes, noises, strict=True)]
+    points = [module.samples(size, noise).values for size, noise in zip(sizes, noises, strict=True)]
     means, real = np.array(config["data"]["means"]), data.splits["train"].values[:floor].double().numpy()
     expected = modes(torch.cat(points).double().numpy(), means, 0.2) + modes(real, means, 0.2)
     np.testing.assert_allclose([value.value for value in values], expected, rtol=1e-9)
@@ -81,3 +86,79 @@ def test_an_average_is_named_once_it_has_begun():
 
 def test_without_metrics_nothing_is_measured():
     assert found(*prepared("metrics=[]")) == []
+
+
+FAKE = {"_target_": "metrics.fakes.Fake", "feature_dim": 1}
+FEATURES = {
+    "frechet": {"_target_": "duogen.metrics.frechet.Frechet", "extractor": FAKE},
+    "kernel_distance": {"_target_": "duogen.metrics.kernel.KernelDistance", "extractor": FAKE},
+}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """What is remembered of real examples stays with the test."""
+    monkeypatch.setenv("DUOGEN_DATA", str(tmp_path))
+
+
+def looking(metrics, evaluation_size=50):
+    """The case's module and data with metrics of features; one extractor serves them all."""
+    config = CASE.config(f"data.evaluation_size={evaluation_size}") | {"metrics": metrics}
+    module, data = assemble.module(config, ["metrics.fakes."]), assemble.data(config, ())
+    assemble.teach(module, config, ())
+    data.setup()
+    return config, module, data, module.measures["frechet"].extractor
+
+
+def test_metrics_of_features_are_those_of_the_same_examples():
+    config, module, data, _ = looking(FEATURES)
+    values = found(config, module, data)
+    generated = module.samples(50, torch.Generator().manual_seed(derive(5, "test", 0)))
+    real, train = data.splits["test"].examples(), data.train_examples(50)
+    expected = {
+        (name, weights): value
+        for shown, weights in ((generated, "raw"), (train, "real"))
+        for measure in (Frechet(Fake(1)), KernelDistance(Fake(1)))
+        for name, value in computed(measure, shown, real).items()
+    }
+    assert {(value.name, value.weights): value.value for value in values} == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert {(value.protocol["n_generated"], value.protocol["n_real"]) for value in values} == {(50, 50)}
+
+
+def test_real_examples_are_extracted_once_and_for_all(tmp_path):
+    """50 generated and 50 real ones, and 50 of the floor; then the real ones are known, in a new process too."""
+    config, module, data, extractor = looking(FEATURES)
+    first = found(config, module, data)
+    assert extractor.seen == 150
+    assert found(config, module, data) == first
+    assert extractor.seen == 250
+    assert len(list((tmp_path / "references").glob("*.pt"))) == 3
+    config, module, data, extractor = looking(FEATURES)
+    assert found(config, module, data) == first
+    assert extractor.seen == 100
+
+
+def test_the_floor_knows_the_labels():
+    intra = {"_target_": "duogen.metrics.intra_class.IntraClassFrechet", "extractor": FAKE}
+    _, module, data, _ = looking({"frechet": FEATURES["frechet"], "intra_class_frechet": intra}, evaluation_size=200)
+    train, test = data.train_examples(200), data.splits["test"].examples()
+    value = next(value for value in floor(module, data, 5) if value.name == "intra_class_frechet_fake")
+    expected = computed(IntraClassFrechet(Fake(1)), train, test)["intra_class_frechet_fake"]
+    assert (value.value, value.weights) == (pytest.approx(expected), "real")
+
+
+def test_a_metric_of_classes_refuses_a_model_that_is_told_none():
+    intra = {"_target_": "duogen.metrics.intra_class.IntraClassFrechet", "extractor": FAKE}
+    config, module, data, _ = looking({"frechet": FEATURES["frechet"], "intra_class_frechet": intra})
+    with pytest.raises(UserError, match="generated examples without labels"):
+        found(config, module, data)
+
+
+def test_the_floor_leaves_what_was_measured_alone():
+    config, module, data, _ = looking(FEATURES)
+    found(config, module, data)
+    measure = module.measures["frechet"]
+    held = measure.gallery.compute().generated.features.clone()
+    floor(module, data, 5)
+    assert torch.equal(measure.gallery.compute().generated.features, held)
+    assert measure.gallery is module.measures["kernel_distance"].gallery

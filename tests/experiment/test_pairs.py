@@ -9,12 +9,18 @@ from duogen.experiment.pairs import Row, refuse, rows
 
 CONFIG = {
     "seed": 0,
+    "data": {"classes": 10},
+    "classes": 10,
+    "metrics": {},
     "discriminator": {
         "_target_": "duogen.networks.images.DcganDiscriminator",
         "batch_norm": False,
         "spectral_norm": False,
+        "equalized": False,
     },
     "adversarial": {"_target_": "duogen.objectives.adversarial.Hinge"},
+    "augmentation": None,
+    "conditioning": None,
     "penalties": {},
     "model": {"_target_": "duogen.modules.gan.GAN", "weight_clip": None},
     "turns": {
@@ -25,14 +31,26 @@ CONFIG = {
     "optimizers": {"generator": {"lr": 0.1}, "discriminator": {"lr": 0.1}},
     "trainer": {"precision": 32},
 }
-WASSERSTEIN = {"adversarial._target_": "duogen.objectives.adversarial.Wasserstein"}
+WASSERSTEIN, BEGAN, ENERGY = (
+    {"adversarial._target_": f"duogen.objectives.adversarial.{name}"}
+    for name in ("Wasserstein", "Began", "EnergyBased")
+)
+AUTOENCODER = {"discriminator._target_": "duogen.networks.autoencoder.AutoencoderDiscriminator"}
+CONDITIONED = {"conditioning": {"_target_": "duogen.networks.conditional.Projection"}}
+INFOGAN = {"model._target_": "duogen.modules.infogan.InfoGAN"}
+ADA = {"augmentation": {"_target_": "duogen.augmentations.ada.Ada"}}
 MIXED = {"trainer.precision": "16-mixed"}
-
-GRADIENT_PENALTIES = [{f"penalties.{name}": {"weight": 10.0}} for name in ("gradient_penalty", "r1", "r2")]
+PENALTIES = {
+    name: {f"penalties.{name}": {"weight": 10.0}} for name in ("gradient_penalty", "r1", "r2", "dragan", "path_length")
+}
+SLOPES = [PENALTIES[name] for name in ("gradient_penalty", "r1", "r2", "dragan")]
 CLIPPED, SPECTRAL = {"model.weight_clip": 0.01}, {"discriminator.spectral_norm": True}
+EQUALIZED = {"discriminator.equalized": True}
 NORMED = {"discriminator.batch_norm": True}
 ACCUMULATED = {"turns.generator.accumulate": 4}
+LAZY, LAZY_PATH = ({f"turns.{player}_penalties": {"player": player}} for player in ("discriminator", "generator"))
 BOUNDS = ["Wasserstein", "penalties.gradient_penalty", "penalties.r1", *CLIPPED, "discriminator.spectral_norm=true"]
+UNNORM = "discriminator.batch_norm=false"
 
 # Per row: the config that it refuses, words of both sides, of the remedy, and the configs next to it that pass.
 CASES = [
@@ -40,17 +58,34 @@ CASES = [
         WASSERSTEIN,
         BOUNDS,
         "model.weight_clip=0.01",
-        [*(WASSERSTEIN | bound for bound in (*GRADIENT_PENALTIES, CLIPPED, SPECTRAL)), CLIPPED],
+        [*(WASSERSTEIN | bound for bound in (*SLOPES, CLIPPED, SPECTRAL)), CLIPPED],
     ),
+    *((slope | NORMED, [*slope, "discriminator.batch_norm=true"], UNNORM, [slope, NORMED]) for slope in SLOPES),
+    (BEGAN, ["Began", "AutoencoderDiscriminator"], "discriminator=autoencoder", [BEGAN | AUTOENCODER]),
+    (ENERGY, ["EnergyBased", "AutoencoderDiscriminator"], "discriminator=autoencoder", [ENERGY | AUTOENCODER]),
+    (AUTOENCODER, ["AutoencoderDiscriminator", "Began"], "adversarial=began", [BEGAN | AUTOENCODER]),
+    (AUTOENCODER | BEGAN | CONDITIONED, ["AutoencoderDiscriminator", "conditioning"], "model=gan", [CONDITIONED]),
+    (AUTOENCODER | BEGAN | INFOGAN, ["AutoencoderDiscriminator", "InfoGAN"], "dcgan", [INFOGAN]),
+    (AUTOENCODER | BEGAN | ADA, ["AutoencoderDiscriminator", "Ada"], "diffaugment", [ADA]),
+    (CONDITIONED | {"data.classes": None}, ["conditioning", "data.classes"], "model=gan", [CONDITIONED]),
     *(
         (
-            penalty | NORMED,
-            [*penalty, "discriminator.batch_norm=true"],
-            "discriminator.batch_norm=false",
-            [penalty, NORMED],
+            {f"metrics.{name}": {"k": 1}, "classes": None},
+            [f"metrics.{name}", "classes"],
+            "model=conditional_gan",
+            [{f"metrics.{name}": {"k": 1}}, {"classes": None}],
         )
-        for penalty in GRADIENT_PENALTIES
+        for name in ("intra_class_frechet", "classifier_accuracy")
     ),
+    (LAZY, ["turns.discriminator_penalties", "penalties.r1"], "penalty=[r1]", [LAZY | slope for slope in SLOPES]),
+    (
+        LAZY_PATH,
+        ["turns.generator_penalties", "penalties.path_length"],
+        "penalty=[path_length]",
+        [LAZY_PATH | PENALTIES["path_length"]],
+    ),
+    (CLIPPED | SPECTRAL, [*CLIPPED, "spectral_norm=true"], "model.weight_clip=null", [CLIPPED, SPECTRAL]),
+    (CLIPPED | EQUALIZED, [*CLIPPED, "equalized=true"], "model.weight_clip=null", [CLIPPED, EQUALIZED]),
     (
         MIXED | ACCUMULATED,
         ["trainer.precision=16-mixed", "turns.generator.accumulate=4", "optimizers"],
@@ -122,18 +157,22 @@ def test_a_config_of_another_shape_does_not_break_the_rules(key, instead, change
     refuse({})
 
 
-NO_NORM = "discriminator.batch_norm=false"
-
-
 @pytest.mark.parametrize(
     ("overrides", "mended"),
     [
         (["adversarial=wasserstein"], ["model.weight_clip=0.01"]),
-        (["adversarial=wasserstein"], ["penalty=[gradient_penalty]", NO_NORM]),
+        (["adversarial=wasserstein"], ["penalty=[gradient_penalty]", UNNORM]),
         (["adversarial=wasserstein"], ["discriminator.spectral_norm=true"]),
-        (["penalty=[gradient_penalty]"], [NO_NORM]),
-        (["penalty=[r1]"], [NO_NORM]),
-        (["penalty=[r2]"], [NO_NORM]),
+        (["penalty=[gradient_penalty]"], [UNNORM]),
+        (["penalty=[r1]"], [UNNORM]),
+        (["penalty=[r2]"], [UNNORM]),
+        (["penalty=[dragan]"], [UNNORM]),
+        (["adversarial=began"], ["discriminator=autoencoder"]),
+        (["discriminator=autoencoder"], ["adversarial=energy_based"]),
+        (["turns=lazy"], ["penalty=[r1]", UNNORM]),
+        (["turns=lazy_path"], ["penalty=[r1,path_length]", UNNORM]),
+        (["model=conditional_gan", "data=ring", "data.classes=null"], ["data.classes=8"]),
+        (["model.weight_clip=0.01", "discriminator.spectral_norm=true"], ["model.weight_clip=null"]),
         (["trainer.precision=16-mixed", "turns.generator.accumulate=4"], ["trainer.precision=bf16-mixed"]),
     ],
 )

@@ -1,10 +1,15 @@
+import warnings
+
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
 
 from duogen.errors import UserError
-from duogen.metrics.frechet import FrechetPixels, frechet_distance
+from duogen.metrics import frechet
+from duogen.metrics.frechet import Frechet, factor, frechet_distance, mean_and_factor, moments
+from duogen.records import Examples
+from metrics.fakes import Fake, computed
 
 
 def normal(*shape, seed=0, scale=1.0, shift=0.0):
@@ -12,9 +17,9 @@ def normal(*shape, seed=0, scale=1.0, shift=0.0):
 
 
 def measured(generated, real) -> float:
-    metric = FrechetPixels(generated.shape[1:])
-    metric.update(generated, real)
-    return metric.compute()["frechet_pixels"].item()
+    """The distance on all values as features; the fake extractor doubles them."""
+    values = computed(Frechet(Fake(generated.flatten(1).shape[1])), generated / 2, real / 2)
+    return values["frechet_fake"]
 
 
 def reference(generated, real) -> float:
@@ -27,7 +32,10 @@ def reference(generated, real) -> float:
 @pytest.mark.parametrize("shape", [(5,), (1, 2, 3), (3, 2, 2)])
 def test_equals_scipy_on_random_examples(shape):
     mix = normal(*shape, seed=3)
-    generated, real = normal(40, *shape, seed=1) * mix, normal(31, *shape, seed=2, scale=0.7, shift=0.3)
+    generated, real = (
+        (normal(40, *shape, seed=1) * mix).float(),
+        normal(31, *shape, seed=2, scale=0.7, shift=0.3).float(),
+    )
     assert measured(generated, real) == pytest.approx(reference(generated, real), rel=1e-9)
 
 
@@ -36,7 +44,7 @@ def test_equals_the_closed_form_of_commuting_covariances():
     basis = torch.linalg.qr(normal(4, 4))[0]
     first, second = torch.tensor([[4.0, 9.0, 1.0, 0.0], [1.0, 25.0, 0.0, 0.0]]).double()
     mean1, mean2 = torch.tensor([[1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 3.0, 7.0]]).double()
-    distance = frechet_distance(mean1, basis * first @ basis.T, mean2, basis * second @ basis.T)
+    distance = frechet_distance(mean1, basis * first @ basis.T, mean2, basis * second.sqrt())
     assert distance.item() == pytest.approx(4 + 9 + 1 + 4 + 1, abs=1e-6)
 
 
@@ -79,19 +87,72 @@ def test_single_precision_examples_far_from_zero_keep_their_moments():
 
 def test_does_not_depend_on_order_or_batches():
     generated, real = normal(24, 2, 3, seed=1).float(), normal(18, 2, 3, seed=2).float()
-    metric = FrechetPixels([2, 3])
+    metric = Frechet(Fake(6))
     for part, others in zip(generated.flip(0).split(7), real.flip(0).split(5), strict=True):
-        metric.update(part, others)
-    assert metric.compute()["frechet_pixels"].item() == pytest.approx(measured(generated, real), rel=1e-10)
+        metric.update(Examples(part / 2), Examples(others / 2))
+    assert metric.compute()["frechet_fake"].item() == pytest.approx(measured(generated, real), rel=1e-10)
 
 
-def test_two_ranks_merge_to_the_value_of_one():
-    generated, real = normal(24, 5, seed=1), normal(18, 5, seed=2)
-    first, second = FrechetPixels([5]), FrechetPixels([5])
-    first.update(generated[:20], real[:3])
-    second.update(generated[20:], real[3:])
-    first.merge_state(second)
-    assert first.compute()["frechet_pixels"].item() == pytest.approx(measured(generated, real), rel=1e-10)
+@pytest.mark.parametrize("block", [3, 7, 50])
+def test_moments_are_those_of_numpy_whatever_the_block(block, monkeypatch):
+    monkeypatch.setattr(frechet, "BLOCK", block)
+    features = normal(29, 4, shift=100.0)
+    found = moments(features.float())
+    np.testing.assert_allclose(found["mean"], features.float().double().mean(0), rtol=1e-12)
+    np.testing.assert_allclose(found["covariance"], np.cov(features.float().double().numpy(), rowvar=False), rtol=1e-9)
+
+
+@pytest.mark.parametrize("count", [3, 6, 7, 40])
+def test_a_factor_is_a_root_of_the_covariance(count):
+    """Fewer examples than dimensions, as many, one more, many."""
+    features = normal(count, 6)
+    root = mean_and_factor(features)["factor"].numpy()
+    np.testing.assert_allclose(root @ root.T, np.cov(features.numpy(), rowvar=False), atol=1e-12)
+
+
+def test_a_singular_covariance_has_a_factor_too():
+    features = normal(40, 6)
+    features[:, 2], features[:, 4] = 1.0, features[:, 1]
+    covariance = moments(features)["covariance"]
+    root = factor(covariance)
+    np.testing.assert_allclose(root @ root.T, covariance, atol=1e-12)
+
+
+def test_growing_corruption_makes_it_grow():
+    real, noise = normal(200, 5, seed=1), normal(200, 5, seed=2)
+    distances = [measured(normal(200, 5, seed=3) + strength * (noise + 1), real) for strength in (0, 0.3, 0.6, 1.2)]
+    assert distances == sorted(distances)
+    assert distances[-1] > 10 * distances[0]
+
+
+def test_real_examples_fall_with_their_number():
+    sizes = [20, 80, 320]
+    floors = [measured(normal(size, 8, seed=size), normal(size, 8, seed=size + 1)) for size in sizes]
+    assert floors == sorted(floors, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "title"), [("inception", "fid"), ("lenet", "frechet_lenet"), ("pixels", "frechet_pixels")]
+)
+def test_only_inception_makes_it_fid(name, title):
+    metric = Frechet(Fake(2, name=name))
+    assert list(metric.facts) == [title]
+    assert metric.name == "frechet"
+
+
+@pytest.mark.parametrize(("count", "few"), [(6, True), (7, False)])
+def test_too_few_examples_for_the_dimension_are_warned_of_once(count, few):
+    metric = Frechet(Fake(6))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            metric.reset()
+            computed(metric, normal(count, 6), normal(9, 6))
+    assert [str(warning.message) for warning in caught] == [
+        f"frechet_fake fits 6 dimensions to {count} examples; give both sides at least 7" for _ in range(few)
+    ]
+    assert metric.protocol()["too_few_examples"] is few
+    assert metric.protocol()["least_examples"] == 7
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])

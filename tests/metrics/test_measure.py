@@ -6,8 +6,8 @@ from torch import nn
 
 from duogen.errors import UserError
 from duogen.metrics import measure
-from duogen.metrics.measure import Measure
-from duogen.records import Fact
+from duogen.metrics.measure import Measure, collectors
+from duogen.records import Examples, Fact
 
 
 class Gap(Measure):
@@ -21,7 +21,7 @@ class Gap(Measure):
         self.add_state("gap", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def accumulate(self, generated, real):
-        self.gap += self.rows(generated).sum() - self.rows(real).sum()
+        self.gap += self.rows(generated.values).sum() - self.rows(real.values).sum()
 
     def values(self):
         self.require(2, "n_generated")
@@ -30,13 +30,13 @@ class Gap(Measure):
 
 def gap(generated, real) -> Gap:
     metric = Gap([2, 3])
-    metric.update(torch.full((generated, 2, 3), 1.0), torch.full((real, 2, 3), 0.5))
+    metric.update(Examples(torch.full((generated, 2, 3), 1.0)), Examples(torch.full((real, 2, 3), 0.5)))
     return metric
 
 
 def test_counts_both_sides_over_updates():
     metric = gap(generated=4, real=5)
-    metric.update(torch.zeros(3, 2, 3), torch.zeros(0, 2, 3))
+    metric.update(Examples(torch.zeros(3, 2, 3)), Examples(torch.zeros(0, 2, 3)))
     assert metric.compute()["gap"].item() == 4 * 6 - 5 * 3
     assert metric.protocol() == {"name": "gap", "shape": [2, 3], "n_generated": 7, "n_real": 5}
 
@@ -61,7 +61,7 @@ def test_too_few_examples_are_counted_in_the_message():
 def test_another_shape_is_refused_and_not_counted(shape):
     metric = Gap([2, 3])
     with pytest.raises(UserError, match=r"allowed: \(2, 3\)"):
-        metric.update(torch.zeros(shape), torch.zeros(4, 2, 3))
+        metric.update(Examples(torch.zeros(shape)), Examples(torch.zeros(4, 2, 3)))
     assert metric.n_generated.item() == 0
 
 
@@ -71,7 +71,7 @@ def test_another_shape_is_refused_and_not_counted(shape):
 def test_states_keep_their_types_when_a_module_is_cast(cast):
     metric = gap(generated=3, real=2)
     cast(nn.Sequential(nn.Linear(2, 2), metric))
-    metric.update(torch.full((1, 2, 3), 0.1, dtype=torch.bfloat16), torch.zeros(1, 2, 3, dtype=torch.bfloat16))
+    metric.update(*(Examples(torch.full((1, 2, 3), fill, dtype=torch.bfloat16)) for fill in (0.1, 0.0)))
     assert metric.gap.dtype == torch.float64
     assert metric.n_real.dtype == torch.int64
     assert metric.gap.item() == 18 - 6 + 6 * torch.tensor(0.1, dtype=torch.bfloat16).double().item()
@@ -97,3 +97,15 @@ def test_reset_forgets_the_examples():
     metric.reset()
     with pytest.warns(UserWarning, match="before the ``update``"), pytest.raises(UserError, match="n_generated=0"):
         metric.compute()
+
+
+def test_to_begin_forgets_the_examples_and_asks_for_no_real_set():
+    metric = gap(generated=3, real=2)
+    metric.begin(lambda: pytest.fail("nobody asked"))
+    assert metric.n_generated.item() == 0
+
+
+def test_a_measure_collects_for_itself():
+    metrics = [gap(1, 1), gap(2, 2)]
+    assert [id(collector) for collector in collectors(metrics)] == [id(metric) for metric in metrics]
+    assert len(collectors([metrics[0], metrics[0]])) == 1

@@ -6,14 +6,15 @@ import torch
 
 from duogen.errors import UserError
 from duogen.metrics.mixture import MixtureModes
+from duogen.records import Examples
 
 CORNERS = [[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]]
-NO_POINTS = torch.zeros(0, 2)
+NO_POINTS = Examples(torch.zeros(0, 2))
 
 
 def measured(points, means=CORNERS, std=1.0) -> dict[str, float]:
     metric = MixtureModes(means, std)
-    metric.update(points, NO_POINTS)
+    metric.update(Examples(points), NO_POINTS)
     return {name: value.item() for name, value in metric.compute().items()}
 
 
@@ -65,16 +66,16 @@ def test_the_mixture_itself_reaches_its_ceiling():
 def test_does_not_depend_on_batches_or_ranks():
     points = drawn(50, CORNERS, 1.5)
     first, second = MixtureModes(CORNERS, 1.0), MixtureModes(CORNERS, 1.0)
-    first.update(points[:7], NO_POINTS)
-    first.update(points[7:20], NO_POINTS)
-    second.update(points[20:], NO_POINTS)
+    first.update(Examples(points[:7]), NO_POINTS)
+    first.update(Examples(points[7:20]), NO_POINTS)
+    second.update(Examples(points[20:]), NO_POINTS)
     first.merge_state(second)
     assert {name: value.item() for name, value in first.compute().items()} == measured(points)
 
 
 def test_real_points_do_not_matter():
     points, metric = drawn(30, CORNERS, 1.5), MixtureModes(CORNERS, 1.0)
-    metric.update(points, drawn(30, CORNERS, 1.0))
+    metric.update(Examples(points), Examples(drawn(30, CORNERS, 1.0)))
     assert {name: value.item() for name, value in metric.compute().items()} == measured(points)
 
 
@@ -97,4 +98,4 @@ def test_a_spread_that_is_not_positive_is_refused(std):
 
 def test_no_points_are_refused():
     with pytest.raises(UserError, match="n_generated >= 1"):
-        measured(NO_POINTS)
+        measured(NO_POINTS.values)

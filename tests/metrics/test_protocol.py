@@ -11,31 +11,43 @@ import torch
 from omegaconf import OmegaConf
 
 import duogen.metrics
+from duogen.experiment.build import build
 from duogen.metrics.measure import Measure
-from duogen.records import Fact
+from duogen.records import Examples, Fact
+from metrics.fakes import labelled, part
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "metrics").glob("*.yaml"))
-DATA = {"shape": [2], "means": [[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]], "std": 0.5}
+EXTRACTOR = {"_target_": "metrics.fakes.Fake", "feature_dim": 4, "classes": 3}
+POINTS = {"shape": [2], "means": [[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]], "std": 0.5}
+IMAGES = {"shape": [1, 8, 9]}
 
 
 def on_disk() -> set[type[Measure]]:
     modules = [
-        import_module(f"duogen.metrics.{module.name}") for module in pkgutil.iter_modules(duogen.metrics.__path__)
+        import_module(f"duogen.metrics.{module.name}")
+        for module in pkgutil.iter_modules(duogen.metrics.__path__)
+        if not module.ispkg
     ]
     classes = {item for module in modules for item in vars(module).values() if isinstance(item, type)}
     return {item for item in classes if issubclass(item, Measure) and not isabstract(item)}
 
 
+def data_of(path: Path) -> dict:
+    return POINTS if path.stem.startswith("mixture") else IMAGES
+
+
 def built(path: Path) -> Measure:
-    node = OmegaConf.load(path)
-    config = OmegaConf.to_container(OmegaConf.create({"data": DATA, "metric": node}), resolve=True)
-    module, _, name = config["metric"].pop("_target_").rpartition(".")
-    return getattr(import_module(module), name)(**config["metric"])
+    config = {"data": data_of(path), "extractor": EXTRACTOR, "metric": OmegaConf.load(path)}
+    resolved = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
+    return build(resolved["metric"], ["metrics.fakes."])
 
 
 def filled(path: Path) -> Measure:
-    generator, metric = torch.Generator().manual_seed(0), built(path)
-    metric.update(torch.randn(6, 2, generator=generator), torch.randn(5, 2, generator=generator))
+    """The metric after two batches of 24 generated and 21 real examples of three classes."""
+    metric, shape = built(path), tuple(data_of(path)["shape"])
+    generated, real = labelled(24, 1, shape=shape), labelled(21, 2, shape=shape)
+    for rows in (slice(0, 10), slice(10, 24)):
+        metric.update(part(generated, rows), part(real, rows))
     return metric
 
 
@@ -43,14 +55,14 @@ every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
 
 def test_every_metric_has_a_file_and_every_file_a_metric():
-    assert len(FILES) >= 2
+    assert len(FILES) >= 10
     assert {type(built(path)) for path in FILES} == on_disk()
 
 
 @every_file
 def test_the_file_stands_where_its_name_says(path):
     assert path.read_text().splitlines()[0] == f"# @package metrics.{path.stem}"
-    assert built(path).name == path.stem
+    assert path.stem.startswith(built(path).name)
 
 
 @every_file
@@ -59,7 +71,7 @@ def test_facts_are_declared_for_exactly_the_values(path):
     values = metric.compute()
     assert values.keys() == metric.facts.keys()
     assert all(isinstance(fact, Fact) and fact.unit for fact in metric.facts.values())
-    assert all(value.ndim == 0 and value.isfinite() for value in values.values())
+    assert all(value.ndim == 0 and value.dtype == torch.float64 and value.isfinite() for value in values.values())
 
 
 @every_file
@@ -68,20 +80,43 @@ def test_the_protocol_is_plain_and_counts_both_sides(path):
     metric.compute()
     protocol = metric.protocol()
     assert json.loads(json.dumps(protocol)) == protocol
-    assert protocol["n_generated"] == 6
-    assert protocol["n_real"] == 5
+    assert (protocol["n_generated"], protocol["n_real"]) == (24, 21)
+    assert protocol["shape"] == data_of(path)["shape"]
     assert {"name", "shape", "space", "extractor", "estimator"} <= protocol.keys()
 
 
 @every_file
-def test_every_state_is_a_sum_that_no_checkpoint_holds(path):
+def test_the_protocol_can_be_had_before_any_example(path):
+    protocol = built(path).protocol()
+    assert (protocol["n_generated"], protocol["n_real"]) == (0, 0)
+
+
+@every_file
+def test_no_checkpoint_holds_a_state(path):
+    assert torch.nn.Sequential(filled(path)).state_dict() == {}
+
+
+@every_file
+def test_a_second_compute_and_a_second_round_give_the_same(path):
     metric = filled(path)
-    assert {state.dtype for state in metric.metric_state.values()} <= {torch.float64, torch.int64}
-    assert metric.state_dict() == {}
-    once = metric.compute()
-    metric.merge_state({name: state.clone() for name, state in metric.metric_state.items()})
-    assert metric.n_generated.item() == 12
-    assert metric.compute().keys() == once.keys()
+    first = metric.compute()
+    assert metric.compute() == first
+    metric.reset()
+    shape = tuple(data_of(path)["shape"])
+    metric.update(labelled(24, 1, shape=shape), labelled(21, 2, shape=shape))
+    again = metric.compute()
+    assert {name: value.item() for name, value in again.items()} == pytest.approx(
+        {name: value.item() for name, value in first.items()}, rel=1e-9, abs=1e-9
+    )
+
+
+@every_file
+def test_no_examples_are_a_users_mistake(path):
+    metric = built(path)
+    nothing = Examples(torch.zeros(0, *data_of(path)["shape"]))
+    metric.update(nothing, nothing)
+    with pytest.raises(ValueError, match=r"allowed: "):
+        metric.compute()
 
 
 @every_file

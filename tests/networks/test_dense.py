@@ -5,20 +5,25 @@ import pytest
 import torch
 
 from duogen.errors import UserError
-from duogen.networks.dense import MlpDiscriminator, MlpGenerator
+from duogen.networks.dense import Maxout, MaxoutDiscriminator, MlpDiscriminator, MlpGenerator
 
 SHAPES = [(5,), (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (2, 6, 9)]
 N, LATENT, WIDTH, DEPTH = 4, 6, 7, 2
 
 
-def generator(shape, depth=DEPTH):
+def generator(shape, depth=DEPTH, batch_norm=False, initial_std=None, classes=None, width=WIDTH):
     torch.manual_seed(0)
-    return MlpGenerator(shape, LATENT, WIDTH, depth)
+    return MlpGenerator(shape, LATENT, width, depth, batch_norm, initial_std, classes)
 
 
-def discriminator(shape, spectral_norm=False, depth=DEPTH):
+def discriminator(shape, spectral_norm=False, depth=DEPTH, dropout=0.0, equalized=False, minibatch_std=False):
     torch.manual_seed(0)
-    return MlpDiscriminator(shape, WIDTH, depth, spectral_norm, 0.0)
+    return MlpDiscriminator(shape, WIDTH, depth, dropout, spectral_norm, equalized, minibatch_std)
+
+
+def maxout(shape, depth=DEPTH, pieces=3, initial_std=None, minibatch_std=False):
+    torch.manual_seed(0)
+    return MaxoutDiscriminator(shape, WIDTH, depth, pieces, initial_std, False, False, minibatch_std)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -106,13 +111,15 @@ def test_the_default_generator_decides_the_weights():
 
 def test_builds_on_the_meta_device():
     with torch.device("meta"):
-        networks = [MlpGenerator((3, 32, 32), LATENT, WIDTH, DEPTH), MlpDiscriminator((5,), WIDTH, DEPTH, True, 0.0)]
+        networks = [generator((3, 32, 32), batch_norm=True, initial_std=0.1, classes=3), discriminator((5,), True)]
+        networks += [maxout((5,), initial_std=0.1), discriminator((5,), equalized=True, minibatch_std=True)]
     assert all(tensor.is_meta for network in networks for tensor in network.state_dict().values())
 
 
 @pytest.mark.parametrize("shape", [(), (28, 28), (1, 2, 3, 4), (0,), (1, 0, 8)])
 def test_refuses_a_shape_by_name(shape):
-    for build, name in [(generator, "MlpGenerator"), (discriminator, "MlpDiscriminator")]:
+    builds = [(generator, "MlpGenerator"), (discriminator, "MlpDiscriminator"), (maxout, "MaxoutDiscriminator")]
+    for build, name in builds:
         with pytest.raises(UserError) as caught:
             build(shape)
         assert caught.value.given == f"{name}: shape {shape}"
@@ -125,12 +132,16 @@ def test_refuses_a_shape_by_name(shape):
 )
 def test_refuses_sizes_by_name(sizes, given):
     with pytest.raises(UserError, match=f"MlpGenerator: {given}"):
-        MlpGenerator((5,), *sizes)
+        MlpGenerator((5,), *sizes, False, None, None)
+
+
+def test_refuses_no_pieces():
+    with pytest.raises(UserError, match="MaxoutDiscriminator: pieces=0"):
+        maxout((5,), pieces=0)
 
 
 def test_dropout_drops_hidden_units_in_training_alone():
-    network = MlpDiscriminator((5,), 64, 2, False, 0.5)
-    examples = torch.randn(4, 5)
+    network, examples = discriminator((5,), dropout=0.5), torch.randn(4, 5)
     assert not torch.equal(network(examples), network(examples))
     network.eval()
     assert torch.equal(network(examples), network(examples))
@@ -140,4 +151,58 @@ def test_dropout_drops_hidden_units_in_training_alone():
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])
 def test_a_share_outside_its_range_is_refused(dropout):
     with pytest.raises(UserError, match="dropout"):
-        MlpDiscriminator((5,), 8, 1, False, dropout)
+        discriminator((5,), dropout=dropout)
+
+
+def test_batch_norm_follows_every_hidden_layer():
+    network = generator((5,), depth=1, batch_norm=True)
+    latent = torch.randn(N, LATENT)
+    a, b, gain, bias, c, d = (p.detach().numpy() for p in network.parameters())
+    hidden = latent.numpy() @ a.T + b
+    hidden = (hidden - hidden.mean(0)) / np.sqrt(hidden.var(0) + 1e-5) * gain + bias
+    np.testing.assert_allclose(network(latent).detach(), np.maximum(hidden, 0) @ c.T + d, rtol=1e-4, atol=1e-5)
+    deep = generator((5,), depth=3, batch_norm=True)
+    assert sum(isinstance(layer, torch.nn.BatchNorm1d) for layer in deep.modules()) == 3
+
+
+def test_the_class_is_an_embedding_beside_the_noise():
+    network, plain = generator((5,), depth=0, classes=3), generator((5,), depth=0)
+    latent, labels = torch.randn(N, LATENT), torch.tensor([2, 0, 1, 2])
+    embedding, weight, bias = (p.detach().numpy() for p in network.parameters())
+    assert embedding.shape == (3, LATENT)
+    told = np.concatenate([latent.numpy(), embedding[labels]], 1)
+    np.testing.assert_allclose(network(latent, labels).detach(), told @ weight.T + bias, rtol=1e-5, atol=1e-6)
+    assert torch.equal(plain(latent, labels), plain(latent))
+
+
+def test_initial_weights():
+    for network in (generator((1, 8, 8), initial_std=0.3, width=40), maxout((1, 8, 8), initial_std=0.3)):
+        weights = torch.cat([p.flatten() for p in network.parameters() if p.ndim == 2])
+        assert weights.std().item() == pytest.approx(0.3, rel=0.05)
+        assert not any(p.any() for p in network.parameters() if p.ndim == 1)
+    assert all(p.any() for p in generator((5,)).parameters())
+
+
+def test_maxout_takes_the_largest_piece():
+    torch.manual_seed(0)
+    layer, values = Maxout(4, 2, 3), torch.randn(5, 4)
+    weight, bias = (p.detach().numpy() for p in layer.parameters())
+    pieces = [values.numpy() @ weight[2 * k : 2 * k + 2].T + bias[2 * k : 2 * k + 2] for k in range(3)]
+    np.testing.assert_allclose(layer(values).detach(), np.max(pieces, 0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+@pytest.mark.parametrize("build", [discriminator, maxout])
+def test_the_logit_is_read_off_the_features(build, depth):
+    network, examples = build((2, 3, 4), depth=depth, minibatch_std=True), torch.randn(N, 2, 3, 4)
+    features = network.features(examples)
+    assert features.shape == (N, network.feature_dim) == (N, (WIDTH if depth else 24) + 1)
+    assert torch.equal(network(examples), network.output(features)[:, 0])
+    assert network(examples).shape == (N,)
+
+
+def test_maxout_gradients():
+    network, examples = maxout((5,), minibatch_std=True), torch.randn(N, 5, requires_grad=True)
+    (slope,) = torch.autograd.grad(network(examples).sum(), examples, create_graph=True)
+    (slope.square().sum() + network(examples).square().sum()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in network.parameters())

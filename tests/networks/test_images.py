@@ -7,6 +7,7 @@ from torch import nn
 
 from duogen.errors import UserError
 from duogen.networks.images import DcganDiscriminator, DcganGenerator
+from duogen.networks.normalization import ConditionalBatchNorm2d
 
 N, LATENT, WIDTH = 5, 6, 4
 NORMS = [(False, False), (True, False), (False, True), (True, True)]
@@ -20,14 +21,14 @@ PYRAMIDS = {
 }
 
 
-def generator(shape, width=WIDTH):
+def generator(shape, width=WIDTH, classes=None):
     torch.manual_seed(0)
-    return DcganGenerator(shape, LATENT, width)
+    return DcganGenerator(shape, LATENT, width, classes)
 
 
-def discriminator(shape, batch_norm=True, spectral_norm=False, width=WIDTH):
+def discriminator(shape, batch_norm=True, spectral_norm=False, width=WIDTH, equalized=False, minibatch_std=False):
     torch.manual_seed(0)
-    return DcganDiscriminator(shape, width, batch_norm, spectral_norm, 0.0)
+    return DcganDiscriminator(shape, width, batch_norm, 0.0, spectral_norm, equalized, minibatch_std)
 
 
 def trace(network, values):
@@ -54,7 +55,7 @@ def test_discriminator_shapes(shape, norms):
     sides, channels = PYRAMIDS[shape]
     logits, seen = trace(discriminator(shape, *norms), torch.randn(N, *shape))
     assert logits.shape == (N,)
-    assert seen == list(zip([*channels, 1], [*sides[1:], 1], strict=True))
+    assert seen == list(zip(channels, sides[1:], strict=True))
 
 
 def test_batch_norm_spares_the_image_side():
@@ -72,8 +73,8 @@ def test_no_bias_that_batch_norm_would_cancel():
         return [layer.bias is not None for layer in convolutions]
 
     assert biased(generator((3, 32, 32))) == [False, False, False, True]
-    assert biased(discriminator((3, 32, 32), batch_norm=True)) == [True, False, False, True]
-    assert biased(discriminator((3, 32, 32), batch_norm=False)) == [True] * 4
+    assert biased(discriminator((3, 32, 32), batch_norm=True)) == [True, False, False]
+    assert biased(discriminator((3, 32, 32), batch_norm=False)) == [True] * 3
 
 
 def test_activations():
@@ -87,8 +88,9 @@ def test_activations():
 @pytest.mark.parametrize("spectral_norm", [False, True])
 def test_initialisation(spectral_norm):
     for network in (generator((3, 32, 32), 32), discriminator((3, 32, 32), True, spectral_norm, 32)):
-        convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
-        originals = [p for layer in convolutions for p in layer.parameters() if p.ndim == 4]
+        kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+        convolutions = [layer for layer in network.modules() if isinstance(layer, kinds)]
+        originals = [p for layer in convolutions for p in layer.parameters() if p.ndim > 1]
         assert len(originals) == len(convolutions) >= 4
         for weight in originals:
             assert weight.std().item() == pytest.approx(0.02, rel=0.12)
@@ -120,7 +122,7 @@ def test_double_backward_reaches_every_weight(shape, norms):
     images = torch.randn(N, *shape, requires_grad=True)
     (slope,) = torch.autograd.grad(network(images).square().sum(), images, create_graph=True)
     slope.square().sum().backward()
-    weights = [p for p in network.parameters() if p.ndim == 4]
+    weights = [p for p in network.parameters() if p.ndim > 1]
     assert len(weights) == 3
     assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in weights)
 
@@ -136,7 +138,7 @@ def test_spectral_norm_brings_the_largest_singular_value_to_one():
     network, images = discriminator((1, 8, 8), False, True), torch.randn(N, 1, 8, 8)
     for _ in range(100):
         network(images)
-    layers = [layer for layer in network.eval().modules() if isinstance(layer, nn.Conv2d)]
+    layers = [layer for layer in network.eval().modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     largest = [np.linalg.svd(layer.weight.detach().flatten(1).numpy(), compute_uv=False)[0] for layer in layers]
     np.testing.assert_allclose(largest, [1.0] * 3, rtol=1e-3)
 
@@ -163,7 +165,7 @@ def test_the_default_generator_decides_the_weights():
 
 def test_builds_on_the_meta_device():
     with torch.device("meta"):
-        networks = [DcganGenerator((3, 64, 64), 128, 64), DcganDiscriminator((3, 64, 64), 64, True, True, 0.0)]
+        networks = [generator((3, 64, 64), 64), generator((3, 64, 64), 64, 10), discriminator((3, 64, 64), True, True)]
     assert all(tensor.is_meta for network in networks for tensor in network.state_dict().values())
 
 
@@ -182,30 +184,82 @@ def test_refuses_a_shape_by_name_with_its_remedy(shape):
         assert f"use {remedy}," in caught.value.remedy
 
 
-def test_names_the_nearest_sides_first():
-    with pytest.raises(UserError, match="H of 28, 32, 24, 20, "):
-        generator((3, 30, 30))
-    with pytest.raises(UserError, match="H of 64, 56, 80, 48, "):
-        generator((3, 66, 66))
-
-
 def test_every_named_side_is_served():
     for side in (8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128):
         with torch.device("meta"):
-            images = DcganGenerator((2, side, side), 3, 1)(torch.empty(4, 3))
+            images = DcganGenerator((2, side, side), 3, 1, None)(torch.empty(4, 3))
             assert images.shape == (4, 2, side, side)
-            assert DcganDiscriminator((2, side, side), 1, False, False, 0.0)(images).shape == (4,)
+            assert discriminator((2, side, side), False, width=1)(images).shape == (4,)
 
 
 def test_refuses_sizes_by_name():
     with pytest.raises(UserError, match="DcganGenerator: latent_dim=0"):
-        DcganGenerator((1, 8, 8), 0, 4)
+        DcganGenerator((1, 8, 8), 0, 4, None)
     with pytest.raises(UserError, match="DcganGenerator: width=0"):
-        DcganGenerator((1, 8, 8), 6, 0)
+        DcganGenerator((1, 8, 8), 6, 0, None)
     with pytest.raises(UserError, match="DcganDiscriminator: width=-1"):
-        DcganDiscriminator((1, 8, 8), -1, True, False, 0.0)
+        discriminator((1, 8, 8), width=-1)
+    with pytest.raises(UserError, match="ConditionalBatchNorm2d: classes=0"):
+        generator((1, 8, 8), classes=0)
 
 
 def test_dropout_follows_every_activation():
-    network = DcganDiscriminator((1, 28, 28), 4, False, False, 0.25)
+    network = DcganDiscriminator((1, 28, 28), 4, False, 0.25, False, False, False)
     assert [layer.p for layer in network.modules() if isinstance(layer, torch.nn.Dropout)] == [0.25, 0.25]
+
+
+def test_the_published_pair_at_64_with_100_numbers_and_width_128():
+    # 4x4 kernels: 100 x 1024, 1024 x 512, 512 x 256, 256 x 128 and 128 x 3 channels, 16 weights each; 4x4 first map.
+    kernels = 16 * (100 * 1024 + 1024 * 512 + 512 * 256 + 256 * 128 + 128 * 3)
+    norms = 2 * (1024 + 512 + 256 + 128)
+    with torch.device("meta"):
+        network = DcganGenerator((3, 64, 64), 100, 128, None)
+    assert sum(p.numel() for p in network.parameters()) == kernels + norms + 3
+
+
+@pytest.mark.parametrize(("shape", "last"), [((1, 28, 28), 8 * 7 * 7), ((6, 32, 32), 16 * 4 * 4)])
+def test_the_logit_is_read_off_the_features_of_packed_images(shape, last):
+    network, images = discriminator(shape, False), torch.randn(N, *shape)
+    features = network.features(images)
+    assert features.shape == (N, network.feature_dim) == (N, last)
+    assert torch.equal(network(images), network.output(features)[:, 0])
+
+
+def test_minibatch_std_is_one_more_map():
+    network, images = discriminator((1, 8, 8), False, minibatch_std=True), torch.randn(4, 1, 8, 8)
+    features = network.features(images).unflatten(1, (-1, 2, 2))
+    assert features.shape == (4, 9, 2, 2)
+    spread = np.sqrt(features[:, :8].detach().numpy().var(0) + 1e-8).mean()
+    np.testing.assert_allclose(features[:, 8].detach(), np.full((4, 2, 2), spread), rtol=1e-5)
+
+
+def test_equalized_weights_are_drawn_from_a_unit_normal():
+    network = discriminator((3, 32, 32), False, equalized=True, width=16)
+    originals = torch.cat([p.flatten() for p in network.parameters() if p.ndim > 1])
+    assert originals.std().item() == pytest.approx(1, rel=0.03)
+
+
+def test_labels_reach_every_conditional_norm():
+    network, latent = generator((1, 28, 28), classes=3), torch.randn(N, LATENT)
+    labels = torch.tensor([2, 0, 1, 2, 0])
+    norms = [layer for layer in network.modules() if isinstance(layer, ConditionalBatchNorm2d)]
+    assert len(norms) == 2
+    before = network(latent, labels)
+    for norm in norms:
+        with torch.no_grad():
+            norm.gain.weight[1] += 1
+        after = network(latent, labels)
+        assert [not torch.equal(a, b) for a, b in zip(before, after, strict=True)][2]
+        before = after
+    network(latent, labels).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in network.parameters())
+
+
+def test_an_unconditional_generator_ignores_labels():
+    network, latent = generator((1, 8, 8)).eval(), torch.randn(N, LATENT)
+    assert torch.equal(network(latent, torch.zeros(N, dtype=torch.long)), network(latent))
+
+
+def test_a_conditional_generator_wants_labels():
+    with pytest.raises(UserError, match="3 classes"):
+        generator((1, 8, 8), classes=3)(torch.randn(N, LATENT))

@@ -7,21 +7,27 @@ from torch import nn
 
 from duogen.errors import UserError
 from duogen.objectives import penalties
-from duogen.objectives.penalties import R1, R2, GradientPenalty, Penalty
-from duogen.objectives.ramp import Linear
+from duogen.objectives.penalties import R1, R2, Dragan, GradientPenalty, Play, SlopePenalty
+from duogen.ramp import Linear
 
 N, SHAPE, SIZE = 5, (2, 3, 4), 24
 # The penalty of one example in numpy, from the critic's gradient at the point where the penalty looks.
 REFERENCES = {
     GradientPenalty: lambda slope: (np.sqrt((slope**2).sum()) - 1) ** 2,
+    Dragan: lambda slope: (np.sqrt((slope**2).sum()) - 1) ** 2,
     R1: lambda slope: 0.5 * (slope**2).sum(),
     R2: lambda slope: 0.5 * (slope**2).sum(),
 }
 PENALTIES = [
     item
     for _, item in inspect.getmembers(penalties, inspect.isclass)
-    if issubclass(item, Penalty) and not inspect.isabstract(item)
+    if issubclass(item, SlopePenalty) and not inspect.isabstract(item)
 ]
+
+
+def made(penalty, weight=1.0):
+    """The penalty; the one that moves the real examples moves them nowhere here."""
+    return penalty(weight, noise=0.0) if penalty is Dragan else penalty(weight)
 
 
 def images(seed):
@@ -32,14 +38,14 @@ REAL, FAKE = images(1), images(2)
 
 
 def test_every_penalty_has_a_reference():
-    assert len(PENALTIES) >= 3
+    assert len(PENALTIES) >= 4
     assert set(PENALTIES) == set(REFERENCES)
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_linear_critic(penalty):
     slope = np.random.default_rng(0).normal(size=SIZE)
-    values = penalty(weight=3.0)(lambda x: x.flatten(1) @ torch.as_tensor(slope) + 7, REAL, FAKE)
+    values = made(penalty, 3.0)(lambda x: x.flatten(1) @ torch.as_tensor(slope) + 7, REAL, FAKE)
     np.testing.assert_allclose(values.detach(), [REFERENCES[penalty](slope)] * N, rtol=1e-12)
 
 
@@ -52,7 +58,7 @@ def test_quadratic_critic_on_equal_batches(penalty):
         return (x.flatten(1) @ torch.as_tensor(matrix) * x.flatten(1)).sum(1) / 2
 
     expected = [REFERENCES[penalty](matrix @ example) for example in REAL.flatten(1).numpy()]
-    np.testing.assert_allclose(penalty(weight=1.0)(critic, REAL, REAL).detach(), expected, rtol=1e-9)
+    np.testing.assert_allclose(made(penalty)(critic, REAL, REAL).detach(), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(("penalty", "place"), [(R1, REAL), (R2, FAKE)])
@@ -103,7 +109,7 @@ def test_the_gradient_equals_finite_differences(penalty):
 
     def value(inner, outer):
         torch.manual_seed(0)
-        return penalty(weight=1.0)(lambda x: torch.tanh(x.flatten(1) @ inner) @ outer, REAL, FAKE)
+        return made(penalty)(lambda x: torch.tanh(x.flatten(1) @ inner) @ outer, REAL, FAKE)
 
     assert torch.autograd.gradcheck(value, (inner.requires_grad_(), outer.requires_grad_()))
 
@@ -112,7 +118,7 @@ def test_the_gradient_equals_finite_differences(penalty):
 def test_only_the_critic_receives_a_gradient(penalty):
     generator, critic = nn.Linear(3, 4), nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1), nn.Flatten(0))
     real = torch.randn(N, 4, requires_grad=True)
-    values = penalty(weight=1.0)(critic, real, generator(torch.randn(N, 3)))
+    values = made(penalty)(critic, real, generator(torch.randn(N, 3)))
     assert values.shape == (N,)
     values.mean().backward()
     assert real.grad is None
@@ -124,7 +130,7 @@ def test_only_the_critic_receives_a_gradient(penalty):
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_the_gradient_is_finite_where_the_slope_is_zero(penalty):
     weight = torch.zeros(SIZE, dtype=torch.float64, requires_grad=True)
-    values = penalty(weight=1.0)(lambda x: x.flatten(1) @ weight, REAL, FAKE)
+    values = made(penalty)(lambda x: x.flatten(1) @ weight, REAL, FAKE)
     values.sum().backward()
     np.testing.assert_allclose(values.detach(), [REFERENCES[penalty](np.zeros(SIZE))] * N)
     assert weight.grad is not None
@@ -134,12 +140,66 @@ def test_the_gradient_is_finite_where_the_slope_is_zero(penalty):
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_the_weight_is_kept_as_given(penalty):
     ramp = Linear(first=0.0, last=10.0, start=0, stop=5)
-    assert penalty(weight=ramp).weight is ramp
-    assert penalty(weight=0.0).weight == 0
-    assert penalty(weight=2.5).weight == 2.5
+    assert made(penalty, ramp).weight is ramp
+    assert made(penalty, 0.0).weight == 0
+    assert made(penalty, 2.5).weight == 2.5
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
 def test_refuses_a_weight_by_name(weight):
     with pytest.raises(UserError, match=f"R1: weight={weight}"):
         R1(weight=weight)
+
+
+def visited(penalty, real):
+    """Where the penalty differentiates the critic."""
+    seen = []
+
+    def critic(x):
+        seen.append(x.detach())
+        return x.flatten(1).sum(1)
+
+    penalty(critic, real, real + 100)
+    return seen[0]
+
+
+def test_dragan_looks_within_half_a_deviation_above_real_examples():
+    real = torch.randn(400, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    moves = ((visited(Dragan(weight=10.0, noise=0.5), real) - real) / (0.5 * real.numpy().std())).flatten(1).numpy()
+    assert moves.min() >= -1e-5
+    assert moves.max() <= 1 + 1e-5
+    # e u with e and u uniform has the mean 1/4; one e per example correlates its values: cov(e u, e u') = var(e) / 4.
+    assert moves.mean() == pytest.approx(1 / 4, abs=0.02)
+    assert np.cov(moves[:, 0], moves[:, 1])[0, 1] == pytest.approx(1 / 48, abs=0.015)
+    assert len(np.unique(moves[0].round(4))) == 12
+
+
+def test_dragan_refuses_its_noise_by_name():
+    with pytest.raises(UserError, match=r"Dragan: noise=-0\.5"):
+        Dragan(weight=10.0, noise=-0.5)
+
+
+def test_a_slope_penalty_asks_the_critic_of_the_turn_and_has_no_term_for_the_generator():
+    def critic(x):
+        return 3 * x.sum(1)
+
+    real = torch.randn(N, 2)
+    turn = play(real=real, critic=critic)
+    assert torch.equal(R1(weight=1.0).discriminator(turn), R1(weight=1.0)(critic, real, turn.fake))
+    assert R1(weight=1.0).generator(turn) is None
+
+
+def test_a_turn_judges_what_has_not_been_judged():
+    given = play(critic=lambda x: x.sum(1), real_logits=torch.arange(N), fake=torch.full((N, 2), 2.0))
+    real, fake = given.logits
+    assert torch.equal(real, torch.arange(N))
+    assert fake.tolist() == [4.0] * N
+
+
+def play(**given):
+    """A turn on vectors (N, 2) of a generator that passes its noise on and a critic that sums."""
+    parts = {"real": torch.zeros(N, 2), "fake": torch.zeros(N, 2), "noise": torch.zeros(N, 2), "labels": None}
+    parts |= dict.fromkeys(("judge", "critic"), lambda x: x.sum(1))
+    parts |= dict.fromkeys(("features", "generate", "styles", "render"), lambda x: x)
+    return Play(**parts | given)

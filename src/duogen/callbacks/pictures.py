@@ -1,40 +1,65 @@
 """What a batch of values looks like: a grid of images, a scatter of points, or a heat map of vectors."""
 
 import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from duogen.errors import UserError
 from duogen.files import write_atomic
+from duogen.records import Examples
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CELL, GAP = 48, 2
+CELL, GAP, WIDE = 48, 2, 8
 LINE = (208, 208, 208)
 BAD = (255, 0, 255)
+INK, LETTERS = (48, 48, 48), 14
+MOST_CLASSES = 16
 
 
-def picture(values: Tensor, reference: Tensor | None = None) -> Image.Image:
+@dataclass(frozen=True)
+class Layout:
+    """Rows of `columns` values each; `names`, if any, stand before the rows; a wide gap follows the first `lead`."""
+
+    columns: int
+    names: Sequence[str] = ()
+    lead: int = 0
+
+
+def by_class(examples: Examples) -> Layout | None:
+    """One column a class for images whose labels run through up to 16 classes again and again; else no layout."""
+    labels = examples.labels
+    if labels is None or examples.values.ndim != 4:
+        return None
+    classes = int(labels.max()) + 1
+    return Layout(classes) if 1 < classes <= min(MOST_CLASSES, len(labels) // 2) else None
+
+
+def picture(values: Tensor, reference: Tensor | None = None, layout: Layout | None = None) -> Image.Image:
     """Values as one RGB picture, the same for the same input.
 
-    Images (N, C, H, W) in [-1, 1], C = 1 or 3, become a grid; points (N, 2) a scatter over `reference` (M, 2), which
-    also fixes the axes; other vectors (N, D) a heat map with one row per example, whose colours span the range of
-    `reference` (M, D). Values outside the range are clipped to it, points among them marked in magenta like every NaN;
-    points that are NaN are counted in the title.
+    Images (N, C, H, W) in [-1, 1], C = 1 or 3, become a grid, nearly square unless there is a layout; points (N, 2) a
+    scatter over `reference` (M, 2), which also fixes the axes, where each row of a layout is a line; other vectors
+    (N, D) a heat map with one row per example, whose colours span the range of `reference` (M, D). Values outside the
+    range are clipped to it, points among them marked in magenta like every NaN; points that are NaN are counted in the
+    title.
     Raises UserError on any other shape, and where there are no values.
     """
     array = _array(values)
     if array.ndim == 4 and array.shape[1] in (1, 3) and array.size:
-        return _grid(array)
+        return _grid(array, layout)
     if array.ndim == 2 and array.size:
         span = array if reference is None else _array(reference)
-        return _scatter(array, span, reference is not None) if array.shape[1] == 2 else _heat_map(array, span)
+        shown = reference is not None
+        return _scatter(array, span, shown, layout) if array.shape[1] == 2 else _heat_map(array, span)
     raise UserError(
         f"a picture was asked of values of shape {array.shape}",
         "images (N, 1, H, W) or (N, 3, H, W), or vectors (N, D), with N >= 1",
@@ -53,18 +78,33 @@ def _array(values: Tensor) -> np.ndarray:
     return values.detach().cpu().double().numpy()
 
 
-def _grid(images: np.ndarray) -> Image.Image:
+def _grid(images: np.ndarray, layout: Layout | None) -> Image.Image:
     count, _, height, width = images.shape
-    columns = min(count, ceil(sqrt(count * height / width)))
-    rows = ceil(count / columns)
-    scale = ceil(CELL / sqrt(height * width))
+    laid = layout or Layout(min(count, ceil(sqrt(count * height / width))))
+    rows, scale = ceil(count / laid.columns), ceil(CELL / sqrt(height * width))
     cells = _pixels(images).repeat(scale, axis=1).repeat(scale, axis=2)
-    down, across = height * scale + GAP, width * scale + GAP
-    canvas = np.full((rows * down + GAP, columns * across + GAP, 3), LINE, dtype=np.uint8)
+    down, across, margin = height * scale + GAP, width * scale + GAP, _margin(laid.names)
+    wide = (margin + laid.columns * across + GAP + (WIDE if laid.lead else 0), rows * down + GAP)
+    canvas = np.full((wide[1], wide[0], 3), LINE, dtype=np.uint8)
     for index, cell in enumerate(cells):
-        top, left = index // columns * down + GAP, index % columns * across + GAP
+        row, column = divmod(index, laid.columns)
+        top, left = row * down + GAP, margin + column * across + GAP + (WIDE if 0 < laid.lead <= column else 0)
         canvas[top : top + down - GAP, left : left + across - GAP] = cell
-    return Image.fromarray(canvas)
+    return _named(Image.fromarray(canvas), laid.names, margin, down)
+
+
+def _margin(names: Sequence[str]) -> int:
+    """Pixels that the longest name takes, with room on both sides."""
+    font = ImageFont.load_default(LETTERS)
+    return ceil(max(font.getlength(name) for name in names)) + 2 * GAP if names else 0
+
+
+def _named(image: Image.Image, names: Sequence[str], margin: int, down: int) -> Image.Image:
+    """Each name in the margin before its row of `down` pixels."""
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(LETTERS)
+    for row, name in enumerate(names):
+        draw.text((margin - GAP, row * down + GAP + down // 2), name, INK, font, anchor="rm")
+    return image
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:
@@ -76,7 +116,7 @@ def _pixels(images: np.ndarray) -> np.ndarray:
     return colours
 
 
-def _scatter(points: np.ndarray, span: np.ndarray, shown: bool) -> Image.Image:
+def _scatter(points: np.ndarray, span: np.ndarray, shown: bool, layout: Layout | None) -> Image.Image:
     from matplotlib.figure import Figure
 
     centre, reach = _frame(span)
@@ -88,10 +128,18 @@ def _scatter(points: np.ndarray, span: np.ndarray, shown: bool) -> Image.Image:
     axes.set(aspect="equal", xlim=_ends(centre[0], reach), ylim=_ends(centre[1], reach))
     if shown:
         axes.scatter(*span.T, s=22, color="#d4d4d4", linewidths=0)
+    for line in _lines(points, layout):
+        axes.plot(*line.T, color="#1f5fa8", linewidth=0.8, alpha=0.6)
     axes.scatter(*points[inside].T, s=7, color="#1f5fa8", alpha=0.6, linewidths=0)
     axes.scatter(*edge.T, s=30, color="magenta", marker="x", clip_on=False, zorder=3)
     axes.set_title(_census(len(points), len(edge), int(lost.sum())), fontsize=9, loc="left")
     return _rendered(figure)
+
+
+def _lines(points: np.ndarray, layout: Layout | None) -> Iterator[np.ndarray]:
+    if layout is not None:
+        for start in range(0, len(points), layout.columns):
+            yield points[start : start + layout.columns]
 
 
 def _frame(span: np.ndarray) -> tuple[np.ndarray, float]:

@@ -1,4 +1,4 @@
-"""Sample pictures from fixed noise, as the evaluated networks draw them."""
+"""Sample pictures from fixed noise, as the evaluated networks draw them; of few classes, one a column."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, Trainer
 
-from duogen.callbacks.pictures import picture, save_atomic
+from duogen.callbacks.pictures import by_class, picture, save_atomic
 from duogen.callbacks.trackers import Tracker
 from duogen.seeds import derive
 
@@ -40,8 +40,8 @@ class Samples(Callback):
         if self.folder is None or self.drawn == step:
             return
         self.drawn = step
-        values = module.samples(self.count, torch.Generator().manual_seed(derive(self.seed, "samples"))).values
+        drawn = module.samples(self.count, torch.Generator().manual_seed(derive(self.seed, "samples")))
         path = self.folder / f"step-{step}.png"
-        save_atomic(picture(values.cpu(), self.reference), path)
+        save_atomic(picture(drawn.values.cpu(), self.reference, by_class(drawn)), path)
         for tracker in self.trackers:
             tracker.picture(step, "samples", path)

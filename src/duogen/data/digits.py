@@ -8,6 +8,7 @@ import torch
 from duogen.data.checksum import verify
 from duogen.data.examples import ExamplesData
 from duogen.data.splits import Split
+from duogen.data.transforms import Transform
 
 
 class Digits(ExamplesData):
@@ -31,12 +32,14 @@ class Digits(ExamplesData):
         batch_size: int,
         workers: int,
         seed: int,
+        transforms: Sequence[Transform],
+        evaluation_size: int | None,
         validate_size: int,
         test_size: int,
         split_seed: int,
         sha256: str,
     ) -> None:
-        super().__init__(shape, classes, batch_size, workers, seed)
+        super().__init__(shape, classes, batch_size, workers, seed, transforms, evaluation_size)
         self.validate_size, self.test_size = validate_size, test_size
         self.split_seed, self.sha256 = split_seed, sha256
 

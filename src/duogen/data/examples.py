@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import torch
 from pytorch_lightning import LightningDataModule
 
-from duogen.data.order import Order
+from duogen.data.order import Order, permutation
 from duogen.data.splits import Split
-from duogen.data.stream import EvaluationBatches, ResidentStream, Restartable, Transform, loaded
+from duogen.data.stream import Batches, EvaluationBatches, Restartable, loaded
+from duogen.data.transforms import Transform
 from duogen.errors import UserError
 from duogen.records import Examples
 
@@ -27,15 +28,27 @@ class ExamplesData(LightningDataModule, ABC):
         classes: how many classes the labels index, or None without labels.
         batch_size: of a training batch, all ranks together.
         workers: processes that prepare training batches; 0 for data that fits on the device.
-        seed: of the order of the training batches.
+        seed: of the order of the training batches, and of what the transforms draw.
+        transforms: done anew to each training image, in this order.
+        evaluation_size: how many examples of validate and of test are used, a fixed random choice; None for all.
     """
 
     evaluation_batch: ClassVar[int] = 500
 
-    def __init__(self, shape: Sequence[int], classes: int | None, batch_size: int, workers: int, seed: int) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        classes: int | None,
+        batch_size: int,
+        workers: int,
+        seed: int,
+        transforms: Sequence[Transform] = (),
+        evaluation_size: int | None = None,
+    ) -> None:
         super().__init__()
         self.shape, self.classes = tuple(shape), classes
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        self.transforms, self.evaluation_size = transforms, evaluation_size
 
     @abstractmethod
     def load(self) -> Mapping[str, Split]:
@@ -46,16 +59,16 @@ class ExamplesData(LightningDataModule, ABC):
         """
 
     @property
-    def transform(self) -> Transform | None:
-        """What is done anew to each training example; none unless a data set brings one."""
-        return None
+    def resident(self) -> bool:
+        """Whether the splits lie on the device as a whole."""
+        return self.workers == 0
 
     @cached_property
     def splits(self) -> dict[str, Split]:
         splits = dict(self.load())
         for name, split in splits.items():
             self._check(name, split)
-        return splits
+        return splits | {name: self._chosen(name, splits[name]) for name in ("validate", "test")}
 
     def setup(self, stage: str | None = None) -> None:
         """Reads the data; a second call does nothing."""
@@ -68,9 +81,8 @@ class ExamplesData(LightningDataModule, ABC):
             UserError: a batch size that the split or the ranks cannot serve.
         """
         order = Order(self.seed, purpose, len(self.splits["train"]), self.batch_size, *self._place)
-        if self.workers == 0 and self.transform is None:
-            return ResidentStream(self._resident("train"), order).since(start)
-        return loaded(self.splits["train"], order, start, self.workers, self.device, self.transform)
+        batches = Batches(self._resident("train"), order, self.transforms)
+        return batches.since(start) if self.resident else loaded(batches, start, self.workers, self.device)
 
     def train_dataloader(self) -> Restartable:
         """The stream from the trainer's global step on."""
@@ -120,9 +132,20 @@ class ExamplesData(LightningDataModule, ABC):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _resident(self, name: str) -> Split:
-        if self.workers == 0 and self.transform is None:
+        if self.resident:
             self.splits[name] = self.splits[name].to(self.device)
         return self.splits[name]
+
+    def _chosen(self, name: str, split: Split) -> Split:
+        """So many examples of a split for evaluation as are asked for, the same in every run."""
+        size = self.evaluation_size
+        if size is None:
+            return split
+        if not 1 <= size <= len(split):
+            raise UserError(
+                f"data.evaluation_size={size}", f"1 to {len(split)}, the {name} split, or null for all", "change it"
+            )
+        return split.rows(permutation(0, f"{name} subset", 0, len(split))[:size])
 
     def _check(self, name: str, split: Split) -> None:
         if not len(split):

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from duogen.data.checksum import verify
+from duogen.data.declared import DeclaredFiles
 from duogen.data.examples import ExamplesData
-from duogen.data.folder import data_folder
 from duogen.data.splits import Split
+from duogen.data.transforms import Transform
 from duogen.errors import UserError
 
 
@@ -45,10 +46,29 @@ def parse_idx(content: bytes, what: str, dimensions: int) -> Tensor:
     return torch.frombuffer(bytearray(raw[start:]), dtype=torch.uint8).view(sizes)
 
 
+def idx_split(files: DeclaredFiles, stem: str) -> Split:
+    """The images (N, 1, H, W) as bytes and the labels (N,) of the two files of `stem`, such as train or t10k.
+
+    Raises:
+        UserError: a file is missing or not the declared one, or there is not one label for each image.
+    """
+    images_name, labels_name = f"{stem}-images-idx3-ubyte.gz", f"{stem}-labels-idx1-ubyte.gz"
+    images = parse_idx(files.read(images_name), images_name, 3).unsqueeze(1)
+    labels = parse_idx(files.read(labels_name), labels_name, 1).long()
+    if len(images) != len(labels):
+        raise UserError(
+            f"{stem} has {len(images)} images and {len(labels)} labels in {files.folder}",
+            "one label for each image",
+            files.remedy,
+        )
+    return Split(images, labels)
+
+
 class IdxImages(ExamplesData):
     """Grey images (1, H, W), stored as uint8, in batches in [-1, 1]; the end of the training file is for validation.
 
     Args:
+        pad: black pixels added on each side, so that 28x28 becomes 32x32 with 2.
         validate_size: examples at the end of the training file that are for validation.
         folder: of the files, below the data folder.
         files: public `url` and `sha256` of each file by name.
@@ -63,38 +83,24 @@ class IdxImages(ExamplesData):
         batch_size: int,
         workers: int,
         seed: int,
+        transforms: Sequence[Transform],
+        evaluation_size: int | None,
+        pad: int,
         validate_size: int,
         folder: str,
         files: Mapping[str, Mapping[str, str]],
     ) -> None:
-        super().__init__(shape, classes, batch_size, workers, seed)
-        self.validate_size, self.folder, self.files = validate_size, folder, files
+        super().__init__(shape, classes, batch_size, workers, seed, transforms, evaluation_size)
+        if pad < 0:
+            raise UserError(f"data.pad={pad}", "0 or more", "data.pad=2 makes 32x32 of 28x28")
+        self.pad, self.validate_size = pad, validate_size
+        self.declared = DeclaredFiles(folder, files)
 
     def load(self) -> Mapping[str, Split]:
-        train, test = self._split("train"), self._split("t10k")
+        train, test = self._padded("train"), self._padded("t10k")
         kept = len(train) - self.validate_size
         return {"train": train.part(0, kept), "validate": train.part(kept, len(train)), "test": test}
 
-    def _split(self, stem: str) -> Split:
-        images = self._read(f"{stem}-images-idx3-ubyte.gz", 3).unsqueeze(1)
-        labels = self._read(f"{stem}-labels-idx1-ubyte.gz", 1).long()
-        if len(images) != len(labels):
-            raise UserError(
-                f"{stem} has {len(images)} images and {len(labels)} labels in {data_folder() / self.folder}",
-                "one label for each image",
-                self._remedy,
-            )
-        return Split(images, labels)
-
-    def _read(self, name: str, dimensions: int) -> Tensor:
-        path = data_folder() / self.folder / name
-        if not path.is_file():
-            raise UserError(f"the file {name} is not in {path.parent}", f"all of {', '.join(self.files)}", self._remedy)
-        content = path.read_bytes()
-        verify(str(path), content, self.files[name]["sha256"], f"delete {path}; {self._remedy}")
-        return parse_idx(content, str(path), dimensions)
-
-    @property
-    def _remedy(self) -> str:
-        fetch = f"duogen data fetch {self.folder.replace('-', '_')}"
-        return f"run `{fetch}`, or put the files there, or set DUOGEN_DATA to the folder that holds {self.folder}/"
+    def _padded(self, stem: str) -> Split:
+        split = idx_split(self.declared, stem)
+        return Split(functional.pad(split.values, [self.pad] * 4), split.labels)

@@ -1,19 +1,16 @@
 """Gaussian mixtures in the plane, whose modes a generator can be seen to cover or to drop."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
+from torch import Generator
 
-from duogen.data.examples import ExamplesData
-from duogen.data.order import seeded
+from duogen.data.points import PointsData
 from duogen.data.splits import Split
 
 
-class GaussianMixture(ExamplesData):
+class GaussianMixture(PointsData):
     """K components of equal weight, x ~ N(mu_k, std^2 I) with x (D,); the label is the component k.
-
-    The training points are fixed: they depend on `points_seed`, never on the run's seed. Validation and test are fresh
-    draws.
 
     Args:
         means: the K means mu_k, each (D,).
@@ -38,16 +35,10 @@ class GaussianMixture(ExamplesData):
         evaluation_size: int,
         points_seed: int,
     ) -> None:
-        super().__init__(shape, classes, batch_size, workers, seed)
+        super().__init__(shape, classes, batch_size, workers, seed, train_size, evaluation_size, points_seed)
         self.means, self.std = torch.tensor(means, dtype=torch.float32), std
-        self.points_seed = points_seed
-        self.sizes = {"train": train_size, "validate": evaluation_size, "test": evaluation_size}
 
-    def load(self) -> Mapping[str, Split]:
-        return {name: self._drawn(name, size) for name, size in self.sizes.items()}
-
-    def _drawn(self, name: str, size: int) -> Split:
-        generator = seeded(self.points_seed, name)
-        labels = torch.randint(len(self.means), (size,), generator=generator)
-        noise = torch.randn(size, self.means.shape[1], generator=generator)
+    def draw(self, count: int, generator: Generator) -> Split:
+        labels = torch.randint(len(self.means), (count,), generator=generator)
+        noise = torch.randn(count, self.means.shape[1], generator=generator)
         return Split(self.means[labels] + self.std * noise, labels)

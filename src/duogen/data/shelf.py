@@ -27,6 +27,8 @@ def list_sets(conf: Path) -> int:
 
 
 def state(name: str, node: dict[str, Any]) -> str:
+    if "root" in node:
+        return f"your own: data={name} data.root=PATH"
     if "files" not in node:
         return "no download needed"
     folder = data_folder() / node["folder"]
@@ -49,7 +51,7 @@ def fetch_set(conf: Path, name: str) -> int:
         raise UserError(f"data fetch {name}", ", ".join(nearest(name, sets)), "see duogen data list")
     node = sets[name]
     if "files" not in node:
-        print(f"{name} needs no download.")
+        print(f"{name}: {state(name, node)}" if "root" in node else f"{name} needs no download.")
         return 0
     fetch(name, remote_files(node["files"]), data_folder() / node["folder"])
     return 0

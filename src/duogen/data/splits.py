@@ -27,14 +27,22 @@ class Split:
         """The split on `device`; no copy where it is already there."""
         return Split(self.values.to(device), None if self.labels is None else self.labels.to(device))
 
+    def pin_memory(self) -> "Split":
+        """The split in memory that a GPU copies from without making the host wait."""
+        return Split(self.values.pin_memory(), None if self.labels is None else self.labels.pin_memory())
+
     def part(self, start: int, stop: int) -> "Split":
         """The examples from `start` to before `stop`, as a view."""
         return Split(self.values[start:stop], None if self.labels is None else self.labels[start:stop])
 
+    def rows(self, index: Tensor) -> "Split":
+        """The examples `index` (B,), which lies on the split's device, as they are stored."""
+        labels = None if self.labels is None else self.labels.index_select(0, index)
+        return Split(self.values.index_select(0, index), labels)
+
     def select(self, index: Tensor) -> Examples:
         """The batch of the examples `index` (B,), which lies on the split's device."""
-        labels = None if self.labels is None else self.labels.index_select(0, index)
-        return Examples(as_network_input(self.values.index_select(0, index)), labels)
+        return self.rows(index).examples()
 
     def examples(self) -> Examples:
         """The whole split as one batch."""

@@ -1,19 +1,16 @@
 """Streams of batches that never end and start at any step: batch i is a pure function of (seed, i)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 import torch
-from torch import Generator, Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from duogen.data.order import Order, seeded
 from duogen.data.splits import Split
+from duogen.data.transforms import Transform, transformed
 from duogen.records import Examples
-
-Key = tuple[int, int]
-Example = tuple[Tensor, Tensor | None]
-Transform = Callable[[Tensor, Generator], Tensor]
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
@@ -21,81 +18,63 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-class ResidentStream:
-    """Batches of a split that lies on the device as a whole: a batch is one index selection."""
+class Batches(Dataset[Split]):
+    """The batches of a stream by number: index selections from a split, transformed where the split lies.
 
-    def __init__(self, split: Split, order: Order) -> None:
-        self.split, self.order = split, order
-        self._epoch, self._rows = -1, ()
-
-    def batch(self, step: int) -> Examples:
-        """Batch number `step`, from 0: values (B, *shape), labels (B,) or None."""
-        epoch, row = divmod(step, self.order.batches_per_epoch)
-        if epoch != self._epoch:
-            self._rows = send(self.order.epoch(epoch), self.split.values.device).unbind()
-            self._epoch = epoch
-        return self.split.select(self._rows[row])
-
-    def since(self, start: int) -> Iterator[Examples]:
-        """All batches from number `start` on, without end."""
-        return map(self.batch, count(start))
-
-
-class KeyedDataset(Dataset[Example]):
-    """Examples by (epoch, index), so that what `transform` draws is a pure function of the key.
-
-    `transform` takes one stored value (*shape) and a generator seeded by (seed, purpose, epoch, index).
+    The numbers that the transforms use are a table with one row for each example of the split, drawn for each epoch
+    from (seed, purpose, epoch): what happens to an example depends on its index, not on the batch, rank or worker that
+    it comes to.
     """
 
-    def __init__(self, split: Split, order: Order, transform: Transform | None) -> None:
-        self.split, self.order, self.transform = split, order, transform
+    def __init__(self, split: Split, order: Order, transforms: Sequence[Transform]) -> None:
+        self.split, self.order, self.transforms = split, order, transforms
+        self._epoch, self._rows, self._uniform = -1, (), torch.empty(0)
 
-    def __getitem__(self, key: Key) -> Example:
-        epoch, index = key
-        value = self.split.values[index]
-        if self.transform is not None:
-            value = self.transform(value, seeded(self.order.seed, f"{self.order.purpose} transform", epoch, index))
-        return value, None if self.split.labels is None else self.split.labels[index]
+    def __getitem__(self, step: int) -> Split:
+        """Batch number `step`, from 0, as stored: values (B, *shape), bytes for images, and labels (B,) or None."""
+        epoch, row = divmod(step, self.order.batches_per_epoch)
+        if epoch != self._epoch:
+            self._begin(epoch)
+        index = self._rows[row]
+        batch = self.split.rows(index)
+        if not self.transforms:
+            return batch
+        return Split(transformed(batch.values, self._uniform.index_select(0, index), self.transforms), batch.labels)
 
+    def since(self, start: int) -> Iterator[Examples]:
+        """All batches from number `start` on, without end, in the form that networks take."""
+        return (self[step].examples() for step in count(start))
 
-class EndlessSampler(Sampler[list[Key]]):
-    """The keys (epoch, index) of each batch from number `start` on, without end."""
-
-    def __init__(self, order: Order, start: int) -> None:
-        self.order, self.start = order, start
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        first, row = divmod(self.start, self.order.batches_per_epoch)
-        for epoch in count(first):
-            for indices in self.order.epoch(epoch)[row:]:
-                yield [(epoch, index) for index in indices.tolist()]
-            row = 0
-
-
-def collate(batch: list[Example]) -> Example:
-    """B examples as the values (B, *shape) and the labels (B,) or None."""
-    values, labels = zip(*batch, strict=True)
-    return torch.stack(values), None if labels[0] is None else torch.stack(labels)
+    def _begin(self, epoch: int) -> None:
+        device = self.split.values.device
+        self._rows = send(self.order.epoch(epoch), device).unbind()
+        if self.transforms:
+            self._uniform = send(uniform_table(self.order, epoch, sum(each.draws for each in self.transforms)), device)
+        self._epoch = epoch
 
 
-def loaded(
-    split: Split, order: Order, start: int, workers: int, device: torch.device, transform: Transform | None = None
-) -> Iterator[Examples]:
-    """The batches of `ResidentStream.since`, prepared by worker processes from a split on the CPU.
+def uniform_table(order: Order, epoch: int, draws: int) -> Tensor:
+    """Numbers (size, draws) in [0, 1), a row for each example: a pure function of (seed, purpose, epoch)."""
+    return torch.rand(order.size, draws, generator=seeded(order.seed, f"{order.purpose} transforms", epoch))
+
+
+def loaded(batches: Batches, start: int, workers: int, device: torch.device) -> Iterator[Examples]:
+    """The batches of `Batches.since`, prepared by worker processes from a split on the CPU.
 
     The loader has a generator of its own, so that starting it leaves the default generator alone. Bytes travel to the
     device as bytes.
     """
     loader = DataLoader(
-        KeyedDataset(split, order, transform),
-        batch_sampler=EndlessSampler(order, start),
+        batches,
+        batch_size=None,
+        sampler=count(start),
         num_workers=workers,
-        collate_fn=collate,
-        generator=seeded(order.seed, f"{order.purpose} workers"),
+        generator=seeded(batches.order.seed, f"{batches.order.purpose} workers"),
         pin_memory=device.type == "cuda",
     )
-    for values, labels in loader:
-        yield Split(send(values, device), None if labels is None else send(labels, device)).examples()
+    for batch in loader:
+        labels = None if batch.labels is None else send(batch.labels, device)
+        yield Split(send(batch.values, device), labels).examples()
 
 
 class Restartable:

@@ -18,6 +18,8 @@ from duogen.errors import UserError, nearest
 LAYERS = (
     "duogen.networks.",
     "duogen.objectives.",
+    "duogen.augmentations.",
+    "duogen.ramp.",
     "duogen.decoding.",
     "duogen.metrics.",
     "duogen.data.",

@@ -15,12 +15,15 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from duogen.data.examples import ExamplesData
+from duogen.data.folder import cache_folder
 from duogen.errors import UserError, nearest
 from duogen.experiment.build import build
 from duogen.experiment.loop import TurnLoop
+from duogen.metrics.gallery import share
 from duogen.metrics.measure import Measure
 from duogen.modules.alternating import AlternatingModule, Learner
 from duogen.modules.average import MovingAverage
+from duogen.modules.turns import Turns
 from duogen.seeds import derive
 
 FOLLOWING = "torch.optim.lr_scheduler.ReduceLROnPlateau"
@@ -42,9 +45,15 @@ def module(config: Mapping[str, Any], allow: Sequence[str]) -> AlternatingModule
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config["seed"], "networks"))
         built = build(config["model"], allow)
-    measures: dict[str, Measure] = {name: build(node, allow) for name, node in config["metrics"].items()}
-    built.evaluate_with(measures, config["seed"])
+    evaluate_with(built, config, allow)
     return built
+
+
+def evaluate_with(module: AlternatingModule, config: Mapping[str, Any], allow: Sequence[str]) -> None:
+    """Gives the module the measures of the config; those of one extractor share what it extracts."""
+    measures: dict[str, Measure] = {name: build(node, allow) for name, node in config["metrics"].items()}
+    share(measures.values(), cache_folder() / "references")
+    module.evaluate_with(measures, config["seed"])
 
 
 def data(config: Mapping[str, Any], allow: Sequence[str]) -> ExamplesData:
@@ -63,9 +72,10 @@ def teach(module: AlternatingModule, config: Mapping[str, Any], allow: Sequence[
                 options = ", ".join(nearest(given, known))
                 raise UserError(f"turns.{name}.{role}={given}", options, "choose turns that fit the model")
     refuse_monitor(module, config["monitor"])
-    lazy = {t.player: t.every for t in turns.turns.values() if t.objective in module.lazy_objectives}
+    refuse_loss_scale(turns, str(config["trainer"]["precision"]))
+    shares = turns.shares(module.lazy_objectives)
     optimizers = {
-        player: learner(config, player, lazy.get(player), allow, module.measures) for player in module.players
+        player: learner(config, player, shares.get(player, 1.0), allow, module.measures) for player in module.players
     }
     module.learn(turns, optimizers, config["monitor"])
     if config["compile"]:
@@ -76,6 +86,13 @@ def teach(module: AlternatingModule, config: Mapping[str, Any], allow: Sequence[
 def directions(measures: Mapping[str, Measure]) -> dict[str, bool]:
     """Whether more is better, for every value of the chosen metrics."""
     return {name: fact.higher_is_better for measure in measures.values() for name, fact in measure.facts.items()}
+
+
+def refuse_loss_scale(turns: Turns, precision: str) -> None:
+    """A 16-bit loss scale serves one step of each player and batch."""
+    if precision == "16-mixed" and turns.repeated is not None:
+        given = f"trainer.precision=16-mixed with turns that differentiate {turns.repeated} more than once on a batch"
+        raise UserError(given, "bf16-mixed, 32", "use trainer.precision=bf16-mixed")
 
 
 def refuse_monitor(module: AlternatingModule, monitor: str | None) -> None:
@@ -105,17 +122,17 @@ def refuse_direction(
 
 
 def learner(
-    config: Mapping[str, Any], player: str, lazy: int | None, allow: Sequence[str], measures: Mapping[str, Measure]
+    config: Mapping[str, Any], player: str, share: float, allow: Sequence[str], measures: Mapping[str, Measure]
 ) -> Learner:
-    """The player's own settings, merged over those that all players share."""
+    """The player's own settings, merged over those that all players share; `share` of its steps are not lazy."""
     own = dict(config["optimizers"][player])
     scheduler, ema = own.pop("scheduler"), own.pop("ema")
     node = dict(config["optimizer"]) | own
-    if lazy is not None:
-        node |= slowed(node, lazy)
+    if share < 1:
+        refuse_set_decay(player, scheduler)
 
     def optimizer(parameters: Iterable[nn.Parameter]) -> Optimizer:
-        return build(node, allow, params=list(parameters))
+        return slowed(build(node, allow, params=list(parameters)), share)
 
     refuse_direction(config["monitor"], player, scheduler, measures)
 
@@ -128,16 +145,26 @@ def learner(
     return Learner(optimizer, schedule if scheduler else None, average if ema["decay"] is not None else None)
 
 
-def slowed(optimizer: Mapping[str, Any], every: int) -> dict[str, Any]:
-    """An optimizer's settings where a lazy turn adds one step to each `every`, so that k + 1 steps move as k did.
+def refuse_set_decay(player: str, scheduler: Mapping[str, Any]) -> None:
+    """A schedule that sets Adam's decay outright would undo what a lazy turn makes of it."""
+    if scheduler.get("beta2") is not None:
+        given = f"optimizers.{player}.scheduler.beta2 with a lazy turn of {player}, which slows its optimizer"
+        raise UserError(given, "one of the two", f"use optimizers.{player}.scheduler.beta2=null, or turns=alternate")
 
-    lr c and betas ** c with c = k / (k + 1) (Karras et al. 2020 (StyleGAN2), appendix B).
+
+def slowed(optimizer: Optimizer, share: float) -> Optimizer:
+    """The optimizer, slowed where lazy turns add steps of their own, so that all steps together move as far.
+
+    lr c and betas ** c, c = k / (k + 1) being the `share` of a player's steps that are not lazy. Only where steps are
+    divided by a running norm, Adam's or RMSprop's with its alpha: plain gradient steps add up as they are.
+    Source: Karras et al. 2020 (StyleGAN2), appendix B.
     """
-    share = every / (every + 1)
-    slower: dict[str, Any] = {"lr": optimizer["lr"] * share}
-    if "betas" in optimizer:
-        slower["betas"] = [beta**share for beta in optimizer["betas"]]
-    return slower
+    for group in optimizer.param_groups:
+        if "betas" in group:
+            group |= {"lr": group["lr"] * share, "betas": tuple(beta**share for beta in group["betas"])}
+        elif "alpha" in group:
+            group |= {"lr": group["lr"] * share, "alpha": group["alpha"] ** share}
+    return optimizer
 
 
 def better(module: AlternatingModule) -> Callable[[float, float], bool] | None:

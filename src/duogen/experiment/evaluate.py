@@ -1,17 +1,15 @@
-"""A checkpoint alone gives its metrics and its samples: no other file of the run is needed."""
+"""A checkpoint alone gives its metrics: no other file of the run is needed."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
-from duogen.callbacks.pictures import picture, save_atomic
 from duogen.errors import UserError
-from duogen.experiment import assemble
+from duogen.experiment import assemble, classifier
 from duogen.experiment.build import check
 from duogen.experiment.checkpoint import load
 from duogen.experiment.measuring import measured
@@ -19,9 +17,8 @@ from duogen.experiment.resolve import device
 from duogen.experiment.summary import table
 from duogen.files import write_atomic
 from duogen.modules.alternating import AlternatingModule
-from duogen.seeds import derive
-
-LIMIT = 1_000_000
+from duogen.modules.sampling import Manner
+from duogen.records import MetricValue
 
 
 def restored(checkpoint: Path, allow: Sequence[str]) -> tuple[AlternatingModule, dict[str, Any]]:
@@ -47,43 +44,33 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "")
 
 
-def evaluate(checkpoint: Path, out: Path | None, allow: Sequence[str]) -> int:
-    """Prints the metrics of a checkpoint on the test split; `out` takes them as JSON."""
+def evaluate(checkpoint: Path, out: Path | None, manner: Manner, allow: Sequence[str]) -> int:
+    """Prints the metrics of a checkpoint on the test split; `out` takes them as JSON.
+
+    The generator draws in the given manner, which the protocol of each of its values then states.
+    """
     if out is not None and out.is_dir():
         raise UserError(f"out={out} is a folder", "a file", f"use out={out / 'metrics.json'}")
     module, config = restored(checkpoint, allow)
     data = assemble.data(config, allow)
     data.setup()
+    assemble.evaluate_with(module, classifier.fill(config, data), allow)
+    assume(manner, module, config, config["seed"])
     found = measured(assemble.trainer(config, []), module, data, config["seed"])
-    Console(soft_wrap=True, highlight=False).print(table(found, str(checkpoint)))
+    stated = [value if value.weights == "real" else in_manner(value, manner) for value in found]
+    title = ", ".join([str(checkpoint), *(f"{name}={value}" for name, value in manner.protocol.items())])
+    Console(soft_wrap=True, highlight=False).print(table(stated, title))
     if out is not None:
-        write_atomic(out, (json.dumps([asdict(value) for value in found], indent=1) + "\n").encode())
+        write_atomic(out, (json.dumps([asdict(value) for value in stated], indent=1) + "\n").encode())
         print(f"written to {out}")
     return 0
 
 
-def sample(checkpoint: Path, count: int, out: Path, seed: int, allow: Sequence[str]) -> int:
-    """Writes `count` samples of a checkpoint as a picture (.png) or an array (.npy); the same seed gives the same."""
-    if out.suffix not in (".png", ".npy") or out.is_dir():
-        raise UserError(f"out={out}", "a file whose name ends in .png or .npy", "e.g. out=samples.png")
-    if not 1 <= count <= LIMIT:
-        raise UserError(f"n={count}", f"1 to {LIMIT}", "change n")
-    module, config = restored(checkpoint, allow)
+def assume(manner: Manner, module: AlternatingModule, config: Mapping[str, Any], seed: int) -> None:
+    """Moves the module to its device and lets it draw in that manner."""
     module.to(config["trainer"]["accelerator"]).eval()
-    values = module.samples(count, torch.Generator().manual_seed(derive(seed, "samples"))).values.cpu()
-    if out.suffix == ".png":
-        save_atomic(picture(values), out)
-    else:
-        write_array(out, values)
-    print(f"{count} samples in {out}")
-    return 0
+    manner.assume(module, config["data"]["batch_size"], seed)
 
 
-def write_array(out: Path, values: torch.Tensor) -> None:
-    import io
-
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.save(buffer, values.numpy())
-    write_atomic(out, buffer.getvalue())
+def in_manner(value: MetricValue, manner: Manner) -> MetricValue:
+    return replace(value, protocol={**value.protocol, **manner.protocol})

@@ -8,9 +8,10 @@ from typing import Any
 
 FREE = (
     "hydra", "run_dir", "name", "resume", "fresh", "keep", "log_every", "checkpoint_every", "loggers", "callbacks",
-    "trial", "compile", "budget", "budgets", "data.workers", "data.root", "data.folder",
+    "trial", "compile", "budget", "budgets", "tiers", "data.workers", "data.root", "data.folder",
+    "data.memory_limit_gb",
 )  # fmt: skip
-MIRRORS = re.compile(r"data\.files\..*\.url")
+PLACES = re.compile(r"data\.files\..*\.url|(.*\.)?extractor\.weights")
 
 
 def run_key(config: Mapping[str, Any]) -> str:
@@ -24,7 +25,7 @@ def behaviour(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     kept = {}
     for name, value in config.items():
         path = f"{prefix}{name}"
-        if path not in FREE and not MIRRORS.fullmatch(path):
+        if path not in FREE and not PLACES.fullmatch(path):
             kept[name] = behaviour(value, f"{path}.") if isinstance(value, Mapping) else normalised(value)
     return kept
 

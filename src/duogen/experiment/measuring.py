@@ -1,15 +1,16 @@
 """The values of a trained module on a split, each with its protocol, and the floor that real data sets."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
 from pytorch_lightning import Trainer
 
 from duogen.data.examples import ExamplesData
-from duogen.metrics.measure import Measure
+from duogen.metrics.measure import Measure, collectors
+from duogen.metrics.side import RealSet
 from duogen.modules.alternating import AlternatingModule
-from duogen.records import MetricValue
+from duogen.records import Examples, MetricValue
 
 
 def measured(trainer: Trainer, module: AlternatingModule, data: ExamplesData, seed: int) -> list[MetricValue]:
@@ -24,18 +25,31 @@ def measured(trainer: Trainer, module: AlternatingModule, data: ExamplesData, se
 
 
 def floor(module: AlternatingModule, data: ExamplesData, seed: int) -> list[MetricValue]:
-    """Real against real: training examples in the place of generated ones, in equal number."""
+    """Real against real: labelled training examples in the place of generated ones, in equal number."""
     split = data.splits["test"]
     count = min(len(split), len(data.splits["train"]))
-    real = split.part(0, count).to(data.device).examples()
+    known = RealSet(data.checksum(), "test", count)
+    train, measures = data.train_examples(count), alone(module.measures, lambda: known)
+    for start in range(0, count, data.evaluation_batch):
+        rows = slice(start, min(start + data.evaluation_batch, count))
+        real = split.part(rows.start, rows.stop).to(data.device).examples()
+        shown = Examples(train.values[rows], None if train.labels is None else train.labels[rows])
+        for collector in collectors(measures.values()):
+            collector.update(shown, real)
     found: list[MetricValue] = []
-    for measure in module.measures.values():
-        alone = deepcopy(measure).to(real.values.device)
-        alone.reset()
-        alone.distributed_available_fn = lambda: False
-        alone.update(data.train_examples(count), real)
-        found += values(alone, {name: float(value) for name, value in alone.compute().items()}, "real", seed)
+    for measure in measures.values():
+        found += values(measure, {name: float(value) for name, value in measure.compute().items()}, "real", seed)
     return found
+
+
+def alone(measures: Mapping[str, Measure], real: Callable[[], RealSet]) -> dict[str, Measure]:
+    """Copies of the measures that share what the measures share, begun anew on one process."""
+    copies = deepcopy(dict(measures))
+    for part in [*copies.values(), *collectors(copies.values())]:
+        part.distributed_available_fn = lambda: False
+    for copied in copies.values():
+        copied.begin(real)
+    return copies
 
 
 def values(measure: Measure, found: Mapping[str, float], weights: str, seed: int) -> list[MetricValue]:

@@ -34,7 +34,7 @@ def resolve(config: Mapping[str, Any], name: str, allow: Sequence[str]) -> dict[
     refuse_odd(config)
     check(config, allow)
     turns = build(config["turns"], allow)
-    data = dict(config["data"]) | dict(build(config["data"], allow).facts())
+    data = dict(config["data"]) | facts(config, allow)
     resolved = config | {"data": data, "trainer": device(config["trainer"])}
     refuse_idle(resolved)
     resolved["trainer"]["max_steps"] = steps = max_steps(resolved, turns, allow)
@@ -46,6 +46,12 @@ def resolve(config: Mapping[str, Any], name: str, allow: Sequence[str]) -> dict[
             "let one turn act every 1, or change start and until under turns",
         )
     return resolved
+
+
+def facts(config: Mapping[str, Any], allow: Sequence[str]) -> dict[str, Any]:
+    """What only the data's own files know: settings of `data` that the config leaves open."""
+    check(config["data"], allow)
+    return dict(build(config["data"], allow).facts())
 
 
 def limit(config: Mapping[str, Any], allow: Sequence[str]) -> int:

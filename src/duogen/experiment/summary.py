@@ -14,7 +14,8 @@ def table(values: Sequence[MetricValue], title: str) -> Table:
     real = {value.name: value for value in values if value.weights == "real"}
     shown = Table(title=title, title_justify="left")
     for header in ("metric", "better", "generated", "real data", "unit", "examples"):
-        shown.add_column(header, justify="left" if header in ("metric", "better", "unit") else "right")
+        left = header in ("metric", "better", "unit")
+        shown.add_column(header, justify="left" if left else "right", overflow="fold")
     for value in values:
         if value.weights != "real":
             other = f"{real[value.name].value:.4g}" if value.name in real else ""

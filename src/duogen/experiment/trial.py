@@ -23,7 +23,7 @@ from duogen.callbacks.samples import Samples
 from duogen.callbacks.trackers import Guarded, TrackedRun, Tracker
 from duogen.data.examples import ExamplesData
 from duogen.errors import UserError
-from duogen.experiment import assemble
+from duogen.experiment import assemble, classifier
 from duogen.experiment.build import build
 from duogen.experiment.checkpoint import load
 from duogen.experiment.folder import RunFolder
@@ -58,10 +58,11 @@ def run(plan: Plan) -> int:
         UserError: the config cannot be built, or the folder is in use; then no folder is made.
     """
     config = plan.config
-    module, data = assemble.module(config, plan.allow), assemble.data(config, plan.allow)
-    assemble.teach(module, config, plan.allow)
+    data = assemble.data(config, plan.allow)
     data.setup()
     _ = data.batches_per_epoch
+    module = assemble.module(classifier.fill(config, data), plan.allow)
+    assemble.teach(module, config, plan.allow)
     trial = Trial(plan, module, data, rank=rank_of(config))
     with ExitStack() as stack:
         if trial.rank == 0:
@@ -161,9 +162,10 @@ class Trial:
         checkpoints = self.checkpoints(rows, resumed)
         batch_size = config["data"]["batch_size"]
         shown = min(PICTURED[len(self.data.shape)], len(self.data.splits["train"]))
+        reference = self.data.train_examples(shown).values
         callbacks = [
             Records(rows, self.trackers, config["log_every"], config["validate_every"], batch_size),
-            Samples(self.samples_folder(), self.trackers, shown, config["seed"], self.data.train_examples(shown).values),
+            Samples(self.samples_folder(), self.trackers, shown, config["seed"], reference),
             checkpoints,
             self.stop,
             *([Progress(config["log_every"])] if self.rank == 0 else []),

@@ -1,7 +1,7 @@
 """What every metric offers: values independent of batches and ranks, their facts, and the protocol behind them."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from duogen.errors import UserError
+from duogen.metrics.side import RealSet
 from duogen.records import Examples, Fact
 
 WITHOUT_FLOAT64 = {"mps"}
@@ -21,20 +22,20 @@ class Measure(Metric):
     turns them into values in `values`. States keep their type when a module is cast to another, and stay on the CPU
     where the device has no float64.
 
-    `name`: the stem of its YAML; `facts`: unit and direction of each value that `compute` returns;
-    `shape`: of one example, (C, H, W) or (D,).
+    `name`: the stem of its YAML; `facts`: unit and direction of each value that `compute` returns, of the class or of
+    the instance; `shape`: of one example, (C, H, W) or (D,).
     """
 
     name: ClassVar[str]
-    facts: ClassVar[Mapping[str, Fact]]
+    facts: Mapping[str, Fact]
     is_differentiable = False
     full_state_update = False
 
     n_generated: Tensor
     n_real: Tensor
 
-    def __init__(self, shape: Sequence[int]) -> None:
-        super().__init__()
+    def __init__(self, shape: Sequence[int], **settings: Any) -> None:
+        super().__init__(**settings)
         self.shape = tuple(shape)
         self._counted = {"n_generated": 0, "n_real": 0}
         self.add_state("n_generated", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
@@ -48,6 +49,19 @@ class Measure(Metric):
     def values(self) -> dict[str, Tensor]:
         """The 0-d value of each fact, from the sums over all batches and ranks."""
 
+    @property
+    def collector(self) -> Metric:
+        """What is updated with the examples: the measure itself, or what it shares with others."""
+        return self
+
+    def begin(self, real: Callable[[], RealSet]) -> None:
+        """Starts anew on the whole of a real set, which `real` names for a measure that remembers real examples."""
+        self.reset()
+
+    def counts(self) -> dict[str, int]:
+        """How many examples of each side were seen, over all batches and ranks."""
+        return {"n_generated": int(self.n_generated), "n_real": int(self.n_real)}
+
     def update(self, generated: Examples, real: Examples) -> None:
         """Count and accumulate `generated` (N, *shape) and `real` (M, *shape); N and M may differ, or be 0.
 
@@ -59,7 +73,7 @@ class Measure(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """The 0-d value of each fact; raises UserError where there are too few examples for one."""
-        self._counted = {"n_generated": int(self.n_generated), "n_real": int(self.n_real)}
+        self._counted = self.counts()
         return self.values()
 
     def protocol(self) -> dict[str, Any]:
@@ -93,3 +107,9 @@ class Measure(Metric):
         device = fn(torch.empty(0, device=self.device)).device
         home = torch.device("cpu") if device.type in WITHOUT_FLOAT64 else device
         return super()._apply(lambda value: value.to(home), exclude_state)
+
+
+def collectors(measures: Iterable[Measure]) -> list[Metric]:
+    """Each collector of the measures once: what is updated with every batch."""
+    found = {id(collector): collector for collector in (measure.collector for measure in measures)}
+    return list(found.values())

@@ -32,7 +32,7 @@ class MixtureModes(Measure):
     """
 
     name: ClassVar[str] = "mixture_modes"
-    facts: ClassVar[Mapping[str, Fact]] = {
+    facts: Mapping[str, Fact] = {
         "modes_found": Fact(unit="modes", higher_is_better=True),
         "high_quality": Fact(unit="share", higher_is_better=True),
         "mode_entropy_gap": Fact(unit="nats", higher_is_better=False),

@@ -2,12 +2,11 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from pytorch_lightning import LightningModule
 from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
@@ -15,13 +14,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from duogen.errors import UserError
-from duogen.metrics.measure import Measure
 from duogen.modules.average import MovingAverage
+from duogen.modules.evaluated import EvaluatedModule
 from duogen.modules.ranks import sum_over_ranks, summed
 from duogen.modules.turns import Turn, Turns
 from duogen.modules.window import GradientWindow, LogWindow
 from duogen.records import Batch, Loss
-from duogen.seeds import derive
 
 
 @dataclass(frozen=True)
@@ -41,14 +39,12 @@ class Progress:
     extras: int = 0
 
 
-class AlternatingModule(LightningModule):
+class AlternatingModule(EvaluatedModule):
     """Players take turns; every turn has an objective; one batch is one step.
 
     A family gives `players` and `objectives`, and `measure` to be evaluated; it never calls backward, an optimizer or a
     logger. Parameters outside the acting player receive no gradient at all, since backward is told its inputs.
     """
-
-    observations: ClassVar[Sequence[str]] = ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,17 +52,13 @@ class AlternatingModule(LightningModule):
         self.turns: Turns
         self.learners: Mapping[str, Learner] = {}
         self.averages = nn.ModuleDict()
-        self.measures: Mapping[str, Measure] = {}
         self.progress = Progress()
-        self.seed = 0
         self.last_row: dict[str, float] = {}
         self.logged = LogWindow()
         self.schedulers: dict[str, LRScheduler] = {}
         self.step, self.steps, self.ranks = 0, 0, 1
         self.watched, self.stopping = False, False
         self.monitor: str | None = None
-        self.measured: dict[str, float] = {}
-        self.seen: dict[str, Tensor] = {}
         self._optimizer_of: dict[str, Optimizer] = {}
         self._parameters_of: dict[str, list[nn.Parameter]] = {}
         self.scaler: GradScaler | None = None
@@ -118,26 +110,6 @@ class AlternatingModule(LightningModule):
             self._extra = iter(datamodule.stream(self.progress.extras, purpose="extra"))
         self.progress.extras += 1
         return next(self._extra).to(self.device)
-
-    def samples(self, count: int, generator: torch.Generator) -> Any:
-        """A batch of `count` new examples from the evaluated networks; its randomness is `generator`'s, on the CPU."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be sampled")
-
-    def counterparts(self, batch: Any, generator: torch.Generator) -> Any:
-        """As many new examples as the batch holds real ones, of the same classes where there are classes."""
-        return self.samples(batch.count, generator)
-
-    def observe(self, real: Any, generated: Any) -> Mapping[str, Tensor]:
-        """By the names in `observations`, values (N,) of held-out or of generated examples whose means are logged."""
-        return {}
-
-    def measure(self, batch: Any, generator: torch.Generator) -> None:
-        """Updates the measures with as many generated examples as the batch holds real ones."""
-        generated = self.counterparts(batch, generator)
-        for measure in self.measures.values():
-            measure.update(generated, batch)
-        for name, values in self.observe(batch, generated).items():
-            self.seen[name] += torch.stack([values.double().sum(), values.new_tensor(len(values)).double()]).cpu()
 
     def learn(self, turns: Turns, learners: Mapping[str, Learner], monitor: str | None) -> None:
         """Says how the players learn; `monitor` names the validated value that a plateau schedule follows."""
@@ -206,8 +178,12 @@ class AlternatingModule(LightningModule):
         if isinstance(count, Tensor) or self._share[0] != count:
             self._share = (count, 1 / torch.as_tensor(count, dtype=total.dtype, device=total.device))
         scaled = total if self.scaler is None else self.scaler.scale(total)
-        with torch.autocast(self.device.type, enabled=False) if self._mixed else nullcontext():
+        with self.unrounded():
             scaled.backward(gradient=self._share[1], inputs=parameters)
+
+    def unrounded(self) -> AbstractContextManager[Any]:
+        """Outside autocast, where there is one."""
+        return torch.autocast(self.device.type, enabled=False) if self._mixed else nullcontext()
 
     def record(self, turn: Turn, loss: Loss) -> dict[str, Tensor]:
         """Notes every term of the loss for the next row and returns the sums."""
@@ -220,42 +196,55 @@ class AlternatingModule(LightningModule):
         return sums
 
     def update(self, turn: Turn, window: GradientWindow) -> bool:
-        """One optimizer step: sum over ranks, divide by the count, unscale, clip, step; whether it was taken."""
-        parameters, optimizer = self.parameters_of(turn.player), self._optimizer_of[turn.player]
+        """One optimizer step with the window's gradient; whether it was taken."""
+        norm = self.gather(turn, window)
+        if norm is not None:
+            self.record_norm(turn.player, norm)
+        window.empty()
+        taken = self.take_step(turn.player, self._optimizer_of[turn.player])
+        self.progress.updates[turn.player] += taken
+        return taken
+
+    def gather(self, turn: Turn, window: GradientWindow) -> Tensor | None:
+        """Makes a step's gradient of the window's: sum over ranks, divide by the count, unscale, clip.
+
+        The norm (0-d) before it was clipped, where it is clipped or watched.
+        """
+        parameters = self.parameters_of(turn.player)
         if window.count is not None:
             gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
             shared = self.ranks > 1
             count = sum_over_ranks(gradients, window.count, self.shared_buffers()) if shared else window.count
             torch._foreach_div_(gradients, count)
         if self.scaler is not None:
-            self.scaler.unscale_(optimizer)
-        if turn.clip is not None or self.watched:
-            norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-            if turn.clip is not None:
-                nn.utils.clip_grads_with_norm_(parameters, turn.clip, norm)
-            self.record_norm(turn.player, norm)
-        window.empty()
-        taken = self.take_step(turn.player, optimizer)
-        self.progress.updates[turn.player] += taken
-        return taken
+            self.refuse_second_step(turn.player)
+            self.scaler.unscale_(self._optimizer_of[turn.player])
+        if turn.clip is None and not self.watched:
+            return None
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if turn.clip is not None:
+            nn.utils.clip_grads_with_norm_(parameters, turn.clip, norm)
+        return norm
 
     def take_step(self, player: str, optimizer: Optimizer) -> bool:
         """Steps the optimizer; a scaler that met an overflow does not, and then no update is counted."""
         if self.scaler is None:
             optimizer.step()
             return True
-        if player in self._scaled:
-            raise UserError(
-                f"trainer.precision=16-mixed, and {player} steps twice on one batch",
-                "bf16-mixed, 32",
-                "use trainer.precision=bf16-mixed: one loss scale serves one step of each player and batch",
-            )
         self._scaled.add(player)
         taken: list[bool] = []
         hook = optimizer.register_step_post_hook(lambda *_: taken.append(True))
         self.scaler.step(optimizer)
         hook.remove()
         return bool(taken)
+
+    def refuse_second_step(self, player: str) -> None:
+        if player in self._scaled:
+            raise UserError(
+                f"trainer.precision=16-mixed, and {player} steps twice on one batch",
+                "bf16-mixed, 32",
+                "use trainer.precision=bf16-mixed: one loss scale serves one step of each player and batch",
+            )
 
     def record_norm(self, player: str, norm: Tensor) -> None:
         """Notes a gradient's norm; under a scaler an overflow is no error, and stays out of the mean."""
@@ -272,41 +261,12 @@ class AlternatingModule(LightningModule):
             assert isinstance(average, MovingAverage)
             average.update(self.players[player], self.progress.updates[player])
 
-    def evaluate_with(self, measures: Mapping[str, Measure], seed: int) -> None:
-        self.measures, self.seed = measures, seed
-
-    def on_validation_epoch_start(self) -> None:
-        self.seen = {name: torch.zeros(2, dtype=torch.float64) for name in self.observations}
-        for measure in self.measures.values():
-            measure.to(self.device).reset()
-
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Measures this rank's share of the batches; noise belongs to the batch, so the ranks do not change a value."""
-        if batch_idx % self.trainer.world_size == self.trainer.global_rank:
-            purpose = ("validate", self.global_step) if self.trainer.state.fn == "fit" else ("test",)
-            self.measure(batch, torch.Generator().manual_seed(derive(self.seed, *purpose, batch_idx)))
-
     def on_validation_epoch_end(self) -> None:
-        """Collects the values under `<split>/<module>/<value>`, and ticks the plateau schedules."""
-        split = "validate" if self.trainer.state.fn == "fit" else "test"
-        owner = type(self).__name__.lower()
-        self.measured = {
-            f"{split}/{owner}/{name}": float(value)
-            for measure in self.measures.values()
-            for name, value in measure.compute().items()
-        }
-        for name, sums in self.seen.items():
-            total, count = summed(sums.to(self.device)).tolist()
-            self.measured[f"{split}/{owner}/{name}"] = total / max(count, 1)
+        """Collects the values, and ticks the schedules that follow one of them."""
+        super().on_validation_epoch_end()
         for scheduler in self.schedulers.values():
-            if split == "validate" and isinstance(scheduler, ReduceLROnPlateau):
-                scheduler.step(self.measured[f"{split}/{owner}/{self.monitor}"])
-
-    on_test_epoch_start, test_step, on_test_epoch_end = (
-        on_validation_epoch_start,
-        validation_step,
-        on_validation_epoch_end,
-    )
+            if isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step(self.measured[f"validate/{self.owner}/{self.monitor}"])
 
     def shared_buffers(self) -> list[Tensor]:
         """Floating-point buffers of the players, which the ranks average with every reduced gradient."""

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from duogen.augmentations.augmentation import Augmentation
 from duogen.errors import UserError
 from duogen.modules.alternating import AlternatingModule
-from duogen.modules.penalising import at, of_discriminator, of_generator, penalised
+from duogen.modules.penalising import at, of_discriminator, of_generator, penalised, watched
 from duogen.modules.turns import Turn
 from duogen.objectives.adversarial import Adversarial
 from duogen.objectives.penalties import Penalty, Play
-from duogen.objectives.ramp import Ramp
+from duogen.ramp import Ramp
 from duogen.records import Examples, Loss, Opinion
 
 
@@ -35,6 +35,7 @@ class GAN(AlternatingModule):
         pack: m, how many examples the discriminator judges together, >= 1 (Lin et al. 2018); it divides the batch.
         top_k: the share of generated examples, those with the highest logits, that the generator learns from, in
             (0, 1], constant or a function of the step (Sinha et al. 2020, section 3).
+        classes: how many classes both networks are told, those of the batch for generated examples too, or null.
         weight_clip: the discriminator's parameters are clamped to [-weight_clip, weight_clip] after its turns
             (Arjovsky et al. 2017, algorithm 1), or null.
     """
@@ -51,6 +52,7 @@ class GAN(AlternatingModule):
         latent_dim: int,
         pack: int,
         top_k: float | Ramp,
+        classes: int | None,
         weight_clip: float | None,
     ) -> None:
         super().__init__()
@@ -63,7 +65,8 @@ class GAN(AlternatingModule):
         self.generator, self.discriminator = generator, discriminator
         self.adversarial, self.augmentation = adversarial, augmentation
         self.penalties = nn.ModuleDict(dict(penalties))
-        self.latent_dim, self.pack, self.top_k, self.weight_clip = latent_dim, pack, top_k, weight_clip
+        self.latent_dim, self.pack, self.top_k = latent_dim, pack, top_k
+        self.classes, self.weight_clip = classes, weight_clip
         self.regularisers = list(penalties.items())
         parts = [adversarial, augmentation, *penalties.values()]
         self.reacting = [part for part in parts if part is not None and part.reacts]
@@ -91,23 +94,32 @@ class GAN(AlternatingModule):
 
     @property
     def changing_buffers(self) -> Sequence[str]:
-        """Batch norm and spectral norm move in both networks' training forwards, whoever's turn it is."""
-        return ("generator.", "discriminator.")
+        """Batch norm and spectral norm move in both networks' training forwards, whoever acts; feedback follows."""
+        return ("generator.", "discriminator.", "adversarial.", "augmentation.", "penalties.")
+
+    @property
+    def gaussian(self) -> int:
+        """How many of the noise's components, the first ones, are normal: all of them here."""
+        return self.latent_dim
 
     def noise(self, count: int) -> Tensor:
         """z ~ N(0, I) of shape (count, Z), from the device's default generator."""
         return torch.randn(count, self.latent_dim, device=self.device)
 
     def labels(self, batch: Examples) -> Tensor | None:
-        """The classes (N,) that both players are told; none here."""
-        return None
+        """The classes (N,) that both players are told; None where there are none."""
+        if self.classes is None:
+            return None
+        if batch.labels is None:
+            raise UserError("a conditional model on data without labels", "data with classes", "use model=gan")
+        return batch.labels
 
     def logits(self, output: Tensor) -> Tensor:
-        """The logits (M,) in what the discriminator says."""
-        return output.float()
+        """The logits (M,) in what the discriminator says: all of it, or the first of its columns (M, 1 + K)."""
+        return (output if output.ndim == 1 else output[:, 0]).float()
 
-    def beside(self, loss: Loss, play: Play, real: Tensor | None, fake: Tensor) -> Loss:
-        """A player's loss with what a family adds from the discriminator's outputs for real and fake; nothing here."""
+    def beside(self, loss: Loss, play: Play) -> Loss:
+        """A player's loss with what a family adds to it; nothing here."""
         return loss
 
     def meet(self, batch: Examples) -> Play:
@@ -131,6 +143,7 @@ class GAN(AlternatingModule):
             generate=generate,
             styles=lambda noise: generator.styles(noise, *told),
             render=lambda styles: self.packed(generator.render(styles, *told)),
+            step=self.step,
         )
 
     def packed(self, values: Tensor) -> Tensor:
@@ -158,11 +171,17 @@ class GAN(AlternatingModule):
         loss = Loss(
             {"adversarial": self.adversarial.discriminator(real_logits, fake_logits)},
             count=len(real_logits),
-            observed={"logits_real": real_logits.detach(), "logits_fake": fake_logits.detach()},
+            observed={
+                "logits_real": real_logits.detach(),
+                "logits_fake": fake_logits.detach(),
+                **self.adversarial.observe(real_logits.detach(), fake_logits.detach()),
+                **({} if self.augmentation is None else self.augmentation.observe()),
+            },
         )
-        loss = self.beside(loss, play, real, fake)
-        play = replace(play, real_logits=real_logits, fake_logits=fake_logits)
-        return penalised(loss, of_discriminator(self.prompt("discriminator_penalties")), play, self.step)
+        outputs = {"real_output": real, "fake_output": fake}
+        play = replace(play, real_logits=real_logits, fake_logits=fake_logits, **outputs)
+        due = of_discriminator(self.prompt("discriminator_penalties"))
+        return penalised(self.beside(loss, play), due, play, self.step)
 
     def generator_loss(self, batch: Examples) -> Loss:
         """Term `adversarial` (M,) and one per penalty; real logits are computed for paired objectives alone."""
@@ -173,8 +192,8 @@ class GAN(AlternatingModule):
             with torch.no_grad():
                 real_logits = self.logits(play.judge(play.real))
         adversarial = self.adversarial.generator(fake_logits, real_logits) * self.kept(fake_logits)
-        loss = self.beside(Loss({"adversarial": adversarial}, count=len(adversarial)), play, None, fake)
-        play = replace(play, real_logits=real_logits, fake_logits=fake_logits)
+        play = replace(play, real_logits=real_logits, fake_logits=fake_logits, fake_output=fake)
+        loss = self.beside(Loss({"adversarial": adversarial}, count=len(adversarial)), play)
         return penalised(loss, of_generator(self.prompt("generator_penalties")), play, self.step)
 
     def discriminator_penalties(self, batch: Examples) -> Loss:
@@ -209,6 +228,9 @@ class GAN(AlternatingModule):
     @torch.no_grad()
     def after_turn(self, turn: Turn, loss: Loss) -> None:
         """Feedback follows the discriminator's logits, equally on all ranks; then its weights are clipped."""
+        for name, penalty in self.regularisers:
+            if watched(name) in loss.observed:
+                penalty.follow(self.agreed(loss.observed[watched(name)].mean()))
         if turn.player != "discriminator":
             return
         if "logits_real" in loss.observed and self.reacting:
@@ -221,8 +243,20 @@ class GAN(AlternatingModule):
             for parameter in self.parameters_of("discriminator"):
                 parameter.clamp_(-self.weight_clip, self.weight_clip)
 
+    def drawn(self, count: int, generator: torch.Generator) -> Tensor:
+        """Noise (count, Z) on the CPU, from `generator` alone."""
+        return torch.randn(count, self.latent_dim, generator=generator)
+
     def samples(self, count: int, generator: torch.Generator) -> Examples:
-        return Examples(self.generate(torch.randn(count, self.latent_dim, generator=generator)))
+        """`count` examples, their classes in turn where there are classes."""
+        labels = None if self.classes is None else torch.arange(count) % self.classes
+        return self.exampled(self.drawn(count, generator), labels)
+
+    def counterparts(self, batch: Examples, generator: torch.Generator) -> Examples:
+        return self.exampled(self.drawn(batch.count, generator), self.labels(batch))
+
+    def exampled(self, noise: Tensor, labels: Tensor | None) -> Examples:
+        return Examples(self.generate(noise, labels), None if labels is None else labels.to(self.device))
 
     def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Examples (N, *shape) from noise (N, Z) by the evaluated generator: its average once that has begun."""

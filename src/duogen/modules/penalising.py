@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from duogen.objectives.penalties import Penalty, Play
-from duogen.objectives.ramp import Ramp
+from duogen.objectives.penalties import Penalty, Play, Watched
+from duogen.ramp import Ramp
 from duogen.records import Loss
 
 Named = Iterable[tuple[str, Penalty]]
@@ -20,7 +20,7 @@ class Due:
     """One player's side of a penalty."""
 
     name: str
-    term: Callable[[Play], Tensor | None]
+    term: Callable[[Play], Tensor | Watched | None]
     weight: float | Ramp
     twice: bool
 
@@ -35,12 +35,21 @@ def of_generator(penalties: Named) -> list[Due]:
 
 def penalised(loss: Loss, dues: Iterable[Due], play: Play, step: int) -> Loss:
     """The loss with the terms of all that is due; what differentiates twice is taken in full precision."""
+    precise = replace(play, real=play.real.float(), fake=play.fake.float())
     for due in dues:
         with full_precision(play.real.device) if due.twice else nullcontext():
-            term = due.term(play)
+            term = due.term(precise)
+        if isinstance(term, Watched):
+            loss = replace(loss, observed={**loss.observed, watched(due.name): term.value.float()})
+            term = term.term
         if term is not None:
             loss = with_terms(loss, {due.name: term.float()}, at(step, due.weight))
     return loss
+
+
+def watched(name: str) -> str:
+    """Under which name a loss observes what a penalty watches."""
+    return f"{name}_watched"
 
 
 def with_terms(loss: Loss, terms: Mapping[str, Tensor], weight: float) -> Loss:

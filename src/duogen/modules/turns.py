@@ -1,11 +1,13 @@
 """The alternation as data: who acts when, on which objective, and in which order gradients become steps."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from math import lcm
 from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
 
 from duogen.errors import UserError
 from duogen.modules.window import GradientWindow
@@ -47,10 +49,22 @@ class Turn:
         if not inside:
             raise UserError(f"{self} is out of range", allowed, "change the number under turns.<turn>")
 
+    @property
+    def period(self) -> int:
+        """Batches per optimizer step."""
+        return self.every * self.accumulate
+
+    def lasts(self, step: int) -> bool:
+        """Whether the 0-based `step` is in the turn's phase."""
+        return self.start <= step and (self.until is None or step < self.until)
+
+    def meets(self, other: "Turn") -> bool:
+        """Whether some step is in both turns' phases."""
+        return self.lasts(other.start) or other.lasts(self.start)
+
     def due(self, step: int) -> bool:
         """Whether the turn acts at the 0-based `step`."""
-        started = self.start <= step and (self.until is None or step < self.until)
-        return started and (step - self.start + 1) % self.every == 0
+        return self.lasts(step) and (step - self.start + 1) % self.every == 0
 
     def closes(self, step: int) -> bool:
         """Whether no later step of the phase is due, so that an unfinished window must step now."""
@@ -90,15 +104,50 @@ class Turns(ABC):
         turn, window = self.turns[name], self.windows[name]
         parameters = module.parameters_of(turn.player)
         window.open(parameters)
-        loss = module.objectives[turn.objective or turn.player](batch)
-        total = loss.weighted(module.record(turn, loss))
-        if turn.objective in module.lazy_objectives:
-            total = total * turn.every
+        loss = self.loss(module, name, batch)
+        total = self.weighed(module, name, loss.weighted(module.record(turn, loss)))
         whole = turn.accumulate == 1 and module.ranks == 1
         module.differentiate(total, loss.count if whole else 1, parameters)
         window.add(None if whole else loss.count)
         self.acted += 1
         return loss
+
+    def loss(self, module: "AlternatingModule", name: str, batch: Batch) -> Loss:
+        """What the turn minimises on `batch`, with its graph."""
+        turn = self.turns[name]
+        return module.objectives[turn.objective or turn.player](batch)
+
+    def weighed(self, module: "AlternatingModule", name: str, total: Tensor) -> Tensor:
+        """The sum (0-d) that the turn differentiates: k times as large where the turn is lazy."""
+        lazy = module.lazy_objectives
+        return total * self.laziness(name, lazy, module.step) if self.turns[name].objective in lazy else total
+
+    def laziness(self, name: str, lazy: Collection[str], step: int) -> float:
+        """k: how many steps on other objectives the player of a lazy turn takes per step of that turn.
+
+        Other turns count whose phase holds the 0-based `step`; 1 where there is none. The lazy turn weighs k times, so
+        that over k steps its gradient is, in expectation, that of the same terms inside each of these steps.
+        Source: Karras et al. 2020 (StyleGAN2), appendix B.
+        """
+        turn = self.turns[name]
+        others = [t for t in self.turns.values() if t.player == turn.player and t.objective not in lazy]
+        return sum(turn.period / other.period for other in others if other.lasts(step)) or 1.0
+
+    def shares(self, lazy: Collection[str]) -> dict[str, float]:
+        """c = 1 / (1 + sum of 1/k over its lazy turns) for each player: which share of its steps is not lazy."""
+        extra: dict[str, float] = {}
+        for name, turn in self.turns.items():
+            more = 1 / self.laziness(name, lazy, turn.start) if turn.objective in lazy else 0.0
+            extra[turn.player] = extra.get(turn.player, 0.0) + more
+        return {player: 1 / (1 + more) for player, more in extra.items()}
+
+    @property
+    def repeated(self) -> str | None:
+        """A player that may be differentiated or stepped more than once on a batch, if any."""
+        for one, other in combinations(self.turns.values(), 2):
+            if one.player == other.player and one.meets(other):
+                return one.player
+        return None
 
     def full(self, module: "AlternatingModule", name: str) -> bool:
         turn, acts = self.turns[name], self.windows[name].acts
@@ -154,12 +203,20 @@ class Simultaneous(Turns):
     """
 
     def play(self, module: "AlternatingModule", batch: Batch) -> None:
+        self.settle(module, self.differentiate(module, batch))
+
+    def differentiate(self, module: "AlternatingModule", batch: Batch) -> dict[str, Loss]:
+        """Every due turn acts at the parameters as they are; the losses by turn."""
         losses: dict[str, Loss] = {}
         for name, turn in self.turns.items():
             self.acted = 0
             if module.due(turn):
                 losses[name] = self.act(module, name, batch)
                 self.windows[name].close(module.parameters_of(turn.player))
+        return losses
+
+    def settle(self, module: "AlternatingModule", losses: Mapping[str, Loss]) -> None:
+        """Steps the optimizers of the turns that acted, then lets what reacts to them see all of the steps."""
         stepped: dict[str, bool] = {}
         for name in losses:
             turn, window = self.turns[name], self.windows[name]

@@ -21,4 +21,4 @@ class Generator(nn.Module, ABC):
 
     def render(self, styles: Tensor, labels: Tensor | None = None) -> Tensor:
         """Styles (N, S) to (N, *shape)."""
-        return self(styles, labels)
+        return self.forward(styles, labels)

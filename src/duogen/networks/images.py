@@ -5,11 +5,12 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from duogen.errors import UserError
 from duogen.networks.dense import leaky, require_at_least, require_share
 from duogen.networks.discriminator import Discriminator
 from duogen.networks.generator import Generator
 from duogen.networks.layers import MinibatchStd, constrain
+from duogen.networks.normalization import Chain, batch_norm_2d
+from duogen.networks.pyramid import doublings
 
 
 class DcganGenerator(Generator):
@@ -17,33 +18,35 @@ class DcganGenerator(Generator):
 
     The map starts at side H / 2**k with width * 2**(k - 1) channels, k = max(2, floor(log2(H / 4))); each doubling
     halves the channels, down to `width` next to the image. Batch norm and ReLU follow every layer but the last, which
-    ends in tanh. Weights start from N(0, 0.02), batch-norm gains from N(1, 0.02), the second number a deviation.
+    ends in tanh; where there are `classes`, batch norm is conditional. Weights start from N(0, 0.02), the gains of
+    plain batch norm from N(1, 0.02), the second number a deviation.
     Raises `UserError` for a shape that k doublings cannot reach, and for sizes below 1.
     Source: Radford et al. 2016, section 3 and figure 1, with 4x4 kernels, which a stride of 2 covers evenly.
     """
 
-    def __init__(self, shape: Sequence[int], latent_dim: int, width: int) -> None:
+    def __init__(self, shape: Sequence[int], latent_dim: int, width: int, classes: int | None) -> None:
         super().__init__()
-        doublings = _halvings("DcganGenerator", shape, "generator=mlp")
+        count = doublings("DcganGenerator", shape, "generator=mlp")
         require_at_least(1, "DcganGenerator", latent_dim=latent_dim, width=width)
         channels, side, _ = shape
-        widths = [width << level for level in reversed(range(doublings))]
-        self.layers = nn.Sequential(
-            nn.Unflatten(1, (latent_dim, 1, 1)),
-            nn.ConvTranspose2d(latent_dim, widths[0], side >> doublings, bias=False),
-            nn.BatchNorm2d(widths[0]),
-            nn.ReLU(),
+        widths = [width << level for level in reversed(range(count))]
+        self.layers = Chain(
+            [
+                nn.Unflatten(1, (latent_dim, 1, 1)),
+                nn.ConvTranspose2d(latent_dim, widths[0], side >> count, bias=False),
+                batch_norm_2d(widths[0], classes),
+                nn.ReLU(),
+            ]
         )
         for inputs, outputs in pairwise(widths):
-            self.layers.extend(
-                [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-            )
+            up = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False)
+            self.layers.extend([up, batch_norm_2d(outputs, classes), nn.ReLU()])
         self.layers.extend([nn.ConvTranspose2d(width, channels, 4, 2, 1), nn.Tanh()])
         self.layers.apply(_initialise)
 
-    def forward(self, latent: Tensor) -> Tensor:
-        """(N, latent_dim) to (N, C, H, H) in [-1, 1]."""
-        return self.layers(latent)
+    def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, latent_dim), and labels (N,) where there are classes, to (N, C, H, H) in [-1, 1]."""
+        return self.layers(latent, labels)
 
 
 class DcganDiscriminator(Discriminator):
@@ -51,7 +54,7 @@ class DcganDiscriminator(Discriminator):
 
     LeakyReLU(0.2) throughout; `batch_norm` normalises every convolution but the first; `minibatch_std` appends the
     spread of the batch to the last map; `spectral_norm` and `equalized` constrain the weights, which start as the
-    generator's. F = width * 2**(k - 1) * (H / 2**k)**2, the last map as one vector.
+    generator's. The last map as one vector is the features, F = width * 2**(k - 1) * (H / 2**k)**2 without spread.
     Raises `UserError` for a shape that k halvings cannot divide, and for a width below 1.
     Source: Radford et al. 2016, section 3.
     """
@@ -67,7 +70,7 @@ class DcganDiscriminator(Discriminator):
         minibatch_std: bool,
     ) -> None:
         super().__init__()
-        halvings = _halvings("DcganDiscriminator", shape, "discriminator=mlp")
+        halvings = doublings("DcganDiscriminator", shape, "discriminator=mlp")
         require_at_least(1, "DcganDiscriminator", width=width)
         require_share("DcganDiscriminator", dropout)
         channels, side, _ = shape
@@ -88,27 +91,9 @@ class DcganDiscriminator(Discriminator):
         return self.layers(examples).flatten(1)
 
 
-def _levels(side: int) -> int:
-    return max(2, (side // 4).bit_length() - 1)
-
-
-def _served(side: int) -> bool:
-    return side >= 8 and side % 2 ** _levels(side) == 0
-
-
-def _halvings(network: str, shape: Sequence[int], remedy: str) -> int:
-    side = shape[-1] if shape else 0
-    if len(shape) == 3 and shape[0] >= 1 and shape[1] == side and _served(side):
-        return _levels(side)
-    near = sorted(filter(_served, range(8, 2 * max(side, 16))), key=lambda size: abs(size - side))[:4]
-    sizes = ", ".join(map(str, near))
-    allowed = f"square images (C, H, H) with H of {sizes}, ...: divisible by 2**k, k = max(2, floor(log2(H / 4)))"
-    raise UserError(f"{network}: shape {tuple(shape)}", allowed, f"use {remedy}, or data of such a shape")
-
-
 def _initialise(layer: nn.Module) -> None:
     match layer:
-        case nn.BatchNorm2d():
+        case nn.BatchNorm2d() if layer.affine:
             nn.init.normal_(layer.weight, 1.0, 0.02)
         case nn.Conv2d() | nn.ConvTranspose2d() | nn.Linear():
             nn.init.normal_(layer.weight, 0.0, 0.02)

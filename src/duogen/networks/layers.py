@@ -24,7 +24,8 @@ class MinibatchStd(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         size = next(size for size in range(min(self.group, len(values)), 0, -1) if len(values) % size == 0)
         groups = values.float().unflatten(0, (size, -1))
-        spread = (groups.var(0, correction=0) + 1e-8).sqrt().flatten(1).mean(1)
+        variance = (groups - groups.mean(0)).square().mean(0)
+        spread = (variance + 1e-8).sqrt().flatten(1).mean(1)
         column = spread.to(values.dtype).repeat(size).view(-1, *[1] * (values.ndim - 1))
         return torch.cat([values, column.expand(-1, 1, *values.shape[2:])], 1)
 

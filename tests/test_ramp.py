@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from duogen.errors import UserError
-from duogen.objectives.ramp import Cosine, Cyclical, Linear, Ramp
+from duogen.ramp import Cosine, Cyclical, Linear, Ramp
 
 STEPS = np.arange(31)
 

@@ -1,0 +1,198 @@
+"""What `duogen sample` can show of a trained generator; each show's settings are its fields."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+
+import torch
+from rich.table import Table
+from torch import Tensor
+
+from duogen.callbacks.pictures import Layout, by_class
+from duogen.data.examples import ExamplesData
+from duogen.data.order import permutation
+from duogen.errors import UserError, nearest
+from duogen.experiment.nearest import Nearest, at, closest
+from duogen.modules.alternating import AlternatingModule
+from duogen.modules.gan import GAN
+from duogen.modules.sampling import paths, with_noise
+
+LIMIT, MOST_STEPS = 1_000_000, 1000
+COMPARED, BENEATH = 500, 1000  # examples behind a median distance; real points under a scatter plot
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a show may draw from: the module, the data that it was trained on, read when asked for, and randomness."""
+
+    module: AlternatingModule
+    data: Callable[[], ExamplesData]
+    generator: torch.Generator
+
+    def gan(self, show: str) -> GAN:
+        """The module, if it maps noise to examples."""
+        return with_noise(self.module, f"show={show}")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a show found: `values` (N, *shape) and `labels` (N,), how a picture lays them out, and more to tell.
+
+    `rows` divides N where an array has rows; `reference` (M, *shape) lies beneath a scatter plot; `extra` arrays join
+    an archive; `table` is printed.
+    """
+
+    values: Tensor
+    labels: Tensor | None
+    layout: Layout | None
+    sentence: str
+    rows: int | None = None
+    reference: Tensor | None = None
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+    table: Table | None = None
+
+
+class Show(ABC):
+    """A way to look at a generator."""
+
+    @abstractmethod
+    def sheet(self, scene: Scene) -> Sheet:
+        """Draws it; raises `UserError` where the module or the data cannot serve."""
+
+
+@dataclass(frozen=True)
+class Samples(Show):
+    """`n` samples; of a conditional generator, one class after the other."""
+
+    n: int = 64
+
+    def __post_init__(self) -> None:
+        within("n", self.n, 1, LIMIT)
+
+    def sheet(self, scene: Scene) -> Sheet:
+        drawn = scene.module.samples(self.n, scene.generator)
+        labels = None if drawn.labels is None else drawn.labels.cpu()
+        return Sheet(drawn.values.cpu(), labels, by_class(drawn), f"{self.n} samples")
+
+
+@dataclass(frozen=True)
+class Interpolation(Show):
+    """`n` spherical paths of `steps` samples between two draws of noise, one path a row, one class a row."""
+
+    n: int = 8
+    steps: int = 9
+
+    def __post_init__(self) -> None:
+        within("n", self.n, 1, LIMIT)
+        within("steps", self.steps, 2, MOST_STEPS)
+        within("n * steps", self.n * self.steps, 2, LIMIT)
+
+    def sheet(self, scene: Scene) -> Sheet:
+        gan = scene.gan("interpolation")
+        noise = gan.drawn(2 * self.n, scene.generator)
+        ways = paths(gan, noise[: self.n], noise[self.n :], self.steps).flatten(0, 1)
+        rows = None if gan.classes is None else torch.arange(self.n) % gan.classes
+        labels = None if rows is None else rows.repeat_interleave(self.steps)
+        layout = Layout(self.steps, () if rows is None else [str(row) for row in rows.tolist()])
+        values = gan.generate(ways, labels).cpu()
+        return Sheet(values, labels, layout, f"{self.n} paths of {self.steps} samples", self.n)
+
+
+@dataclass(frozen=True)
+class Classes(Show):
+    """`n` samples of every class, one class a row, with the same noise down each column."""
+
+    n: int = 8
+
+    def __post_init__(self) -> None:
+        within("n", self.n, 1, LIMIT)
+
+    def sheet(self, scene: Scene) -> Sheet:
+        gan = scene.gan("classes")
+        if gan.classes is None:
+            raise UserError(
+                "show=classes: the generator of this checkpoint is told no classes",
+                "show=samples, show=interpolation, show=neighbours; show=classes for a conditional generator",
+                "use one of these, or train a conditional model",
+            )
+        within("n * classes", self.n * gan.classes, 1, LIMIT)
+        noise = gan.drawn(self.n, scene.generator).repeat(gan.classes, 1)
+        labels = torch.arange(gan.classes).repeat_interleave(self.n)
+        layout = Layout(self.n, [str(label) for label in range(gan.classes)])
+        values = gan.generate(noise, labels).cpu()
+        sentence = f"{self.n} samples of each of {gan.classes} classes"
+        return Sheet(values, labels, layout, sentence, gan.classes)
+
+
+@dataclass(frozen=True)
+class Neighbours(Show):
+    """`n` samples, each beside its `k` nearest training examples, and the distances of samples and of test examples.
+
+    A generator that copies its training set lies much nearer to it than unseen real examples do.
+    """
+
+    n: int = 8
+    k: int = 5
+
+    def __post_init__(self) -> None:
+        within("n", self.n, 1, LIMIT)
+        within("k", self.k, 1, MOST_STEPS)
+
+    def sheet(self, scene: Scene) -> Sheet:
+        data = scene.data()
+        train, test = data.splits["train"], data.splits["test"]
+        within("k", self.k, 1, len(train))
+        count = min(COMPARED, len(test))
+        unseen = test.rows(permutation(0, "neighbours", 0, len(test))[:count].to(test.values.device))
+        drawn = scene.module.samples(max(self.n, count), scene.generator).values.cpu()
+        near = closest(drawn, train, self.k)
+        places = near.places[: self.n]
+        beside = at(train, places.flatten()).examples().values.cpu().unflatten(0, places.shape)
+        return Sheet(
+            values=torch.cat([drawn[: self.n, None], beside.to(drawn)], 1).flatten(0, 1),
+            labels=None,
+            layout=Layout(1 + self.k, lead=1),
+            sentence=f"{self.n} samples, each with its {self.k} nearest training examples",
+            rows=self.n,
+            reference=train.part(0, BENEATH).examples().values.cpu(),
+            extra={"distances": near.distances[: self.n], "places": near.places[: self.n]},
+            table=distances(near, closest(unseen.examples().values, train, 1), len(train)),
+        )
+
+
+def distances(samples: Nearest, test: Nearest, train: int) -> Table:
+    """How far samples and test examples lie from the nearest training example."""
+    table = Table(title=f"distance to the nearest of {train:,} training examples", title_justify="left")
+    table.add_column("of")
+    for header in ("examples", "median", "smallest"):
+        table.add_column(header, justify="right")
+    for name, found in (("samples", samples), ("test examples", test)):
+        first = found.distances[:, 0]
+        table.add_row(name, f"{len(first):,}", f"{first.quantile(0.5):.4g}", f"{first.min():.4g}")
+    return table
+
+
+SHOWS = {"samples": Samples, "interpolation": Interpolation, "classes": Classes, "neighbours": Neighbours}
+
+
+def chosen(name: str, settings: Mapping[str, int]) -> Show:
+    """The show of that name with its settings; refuses a name that is none, and settings of another show."""
+    if name not in SHOWS:
+        options = ", ".join(f"show={option}" for option in nearest(name, SHOWS))
+        raise UserError(f"show={name}", options, "choose one of them")
+    known = settings_of(SHOWS[name])
+    for setting, value in settings.items():
+        if setting not in known:
+            elsewhere = ", ".join(f"show={other}" for other, kind in SHOWS.items() if setting in settings_of(kind))
+            allowed = ", ".join(f"{option}=..." for option in known)
+            raise UserError(f"{setting}={value} with show={name}", allowed, f"leave it out, or use {elsewhere}")
+    return SHOWS[name](**settings)
+
+
+def settings_of(kind: type) -> Sequence[str]:
+    return [field.name for field in fields(kind)]
+
+
+def within(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise UserError(f"{name}={value}", f"{least} to {most}", f"change {name}")

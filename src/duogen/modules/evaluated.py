@@ -1,0 +1,94 @@
+"""The half of a module that is evaluated: measures, the real examples they see, and what else is worth a look."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor
+
+from duogen.metrics.measure import Measure, collectors
+from duogen.metrics.side import RealSet
+from duogen.modules.ranks import summed
+from duogen.seeds import derive
+
+
+class EvaluatedModule(LightningModule):
+    """Validation and test: new examples beside held-out ones, on each rank its share of the batches."""
+
+    observations: ClassVar[Sequence[str]] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.measures: Mapping[str, Measure] = {}
+        self.collectors: Sequence[Any] = ()
+        self.seed = 0
+        self.measured: dict[str, float] = {}
+        self.seen: dict[str, Tensor] = {}
+        self._real_sets: dict[str, RealSet] = {}
+
+    @property
+    def owner(self) -> str:
+        """Whose values they are, in a row's names."""
+        return type(self).__name__.lower()
+
+    def samples(self, count: int, generator: torch.Generator) -> Any:
+        """A batch of `count` new examples from the evaluated networks; its randomness is `generator`'s, on the CPU."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be sampled")
+
+    def counterparts(self, batch: Any, generator: torch.Generator) -> Any:
+        """As many new examples as the batch holds real ones, of the same classes where there are classes."""
+        return self.samples(batch.count, generator)
+
+    def observe(self, real: Any, generated: Any) -> Mapping[str, Tensor]:
+        """By the names in `observations`, values (N,) of held-out or of generated examples whose means are logged."""
+        return {}
+
+    def measure(self, batch: Any, generator: torch.Generator) -> None:
+        """Updates the measures with as many generated examples as the batch holds real ones."""
+        generated = self.counterparts(batch, generator)
+        for collector in self.collectors:
+            collector.update(generated, batch)
+        for name, values in self.observe(batch, generated).items():
+            self.seen[name] += torch.stack([values.double().sum(), values.new_tensor(len(values)).double()]).cpu()
+
+    def evaluate_with(self, measures: Mapping[str, Measure], seed: int) -> None:
+        self.measures, self.seed = measures, seed
+        self.collectors = collectors(measures.values())
+
+    def held_out(self) -> RealSet:
+        """The real examples that this evaluation sees."""
+        split = "validate" if self.trainer.state.fn == "fit" else "test"
+        if split not in self._real_sets:
+            datamodule: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+            self._real_sets[split] = RealSet(datamodule.checksum(), split, len(datamodule.splits[split]))
+        return self._real_sets[split]
+
+    def on_validation_epoch_start(self) -> None:
+        self.seen = {name: torch.zeros(2, dtype=torch.float64) for name in self.observations}
+        for measure in self.measures.values():
+            measure.to(self.device).begin(self.held_out)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Measures this rank's share of the batches; noise belongs to the batch, so the ranks do not change a value."""
+        if batch_idx % self.trainer.world_size == self.trainer.global_rank:
+            purpose = ("validate", self.global_step) if self.trainer.state.fn == "fit" else ("test",)
+            self.measure(batch, torch.Generator().manual_seed(derive(self.seed, *purpose, batch_idx)))
+
+    def on_validation_epoch_end(self) -> None:
+        """Collects the values under `<split>/<module>/<value>`."""
+        split = "validate" if self.trainer.state.fn == "fit" else "test"
+        self.measured = {
+            f"{split}/{self.owner}/{name}": float(value)
+            for measure in self.measures.values()
+            for name, value in measure.compute().items()
+        }
+        for name, sums in self.seen.items():
+            total, count = summed(sums.to(self.device)).tolist()
+            self.measured[f"{split}/{self.owner}/{name}"] = total / max(count, 1)
+
+    on_test_epoch_start, test_step, on_test_epoch_end = (
+        on_validation_epoch_start,
+        validation_step,
+        on_validation_epoch_end,
+    )

@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from duogen.errors import UserError
+from duogen.metrics.channels import PerChannel
+from metrics.fakes import Fake, normal
+
+
+def test_the_joint_class_is_what_the_channels_spell():
+    extractor = PerChannel(Fake(5, 4), 3)
+    values = normal(6, 3, 2, 4)
+    seen = extractor(values)
+    single = values.flatten(2)[:, :, :4]
+    digits = single.argmax(2)
+    assert (extractor.classes, extractor.feature_dim) == (64, 15)
+    assert torch.equal(seen.logits.argmax(1), digits @ torch.tensor([16, 4, 1]))
+    assert torch.equal(seen.features, 2 * values.flatten(2)[:, :, :5].flatten(1))
+    a, b, c = single.double().softmax(2).unbind(1)
+    product = a[:, :, None, None] * b[:, None, :, None] * c[:, None, None, :]
+    torch.testing.assert_close(seen.logits.double().softmax(1), product.flatten(1), atol=1e-6, rtol=1e-5)
+
+
+def test_its_protocol_is_another():
+    inner = Fake(5, 4)
+    assert PerChannel(inner, 3).protocol() != PerChannel(inner, 2).protocol() != inner.protocol()
+
+
+@pytest.mark.parametrize(
+    ("extractor", "channels", "match"),
+    [
+        (Fake(5), 3, "no classes"),
+        (Fake(5, 10), 6, "1 to 100000 classes"),
+        (Fake(5, 10), 0, "0 channels"),
+    ],
+)
+def test_what_cannot_be_is_refused(extractor, channels, match):
+    with pytest.raises(UserError, match=match):
+        PerChannel(extractor, channels)
