@@ -126,7 +126,7 @@ MISTAKES_ON_RING = {
     "turns.generator.every=2 turns.discriminator.every=3": "no turn is due at step 0",
     "turns.generator.every=0": "every >= 1",
     "turns.generator.player=critic": "discriminator, generator",
-    "turns.generator.objective=critic": "discriminator, generator",
+    "turns.generator.objective=critic": "discriminator, discriminator_penalties",
     "turns.generator=null": "turns.generator=null",
     "turns=null": "turns=null",
     "trainer=null": "trainer=null",

@@ -2,12 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from duogen.data.folder import data_folder
+from duogen.data.folder import cache_folder, data_folder
 
 
 @pytest.fixture(autouse=True)
 def _bare(monkeypatch, tmp_path):
     monkeypatch.delenv("DUOGEN_DATA", raising=False)
+    monkeypatch.delenv("DUOGEN_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -30,3 +31,12 @@ def test_variable_decides_and_is_made_absolute(monkeypatch, tmp_path, given, exp
     assert folder == tmp_path / expected
     assert isinstance(folder, Path)
     assert folder.is_absolute()
+
+
+def test_what_can_be_made_again_never_lies_among_the_data(monkeypatch, tmp_path):
+    monkeypatch.setenv("DUOGEN_DATA", str(tmp_path / "sets"))
+    assert cache_folder() == tmp_path / ".cache" / "duogen" / "made"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert cache_folder() == tmp_path / "x" / "duogen" / "made"
+    monkeypatch.setenv("DUOGEN_CACHE", "elsewhere")
+    assert cache_folder() == tmp_path / "elsewhere"

@@ -22,7 +22,7 @@ def image(path, level, size=(9, 7), mode="L"):
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """Thirty images of three classes, in many sizes and modes, each of one level of grey, 3 x number."""
-    monkeypatch.setenv("DUOGEN_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("DUOGEN_CACHE", str(tmp_path / "data"))
     modes = ["L", "1", "P", "RGBA", "RGB", "LA"]
     for index in range(30):
         mode = modes[index % 6]
@@ -194,10 +194,10 @@ def test_wrong_classes_are_refused(folder):
 
 def test_a_cache_that_cannot_be_written_is_the_users_to_mend(folder, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("DUOGEN_DATA", str(tmp_path / "file"))
+    monkeypatch.setenv("DUOGEN_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError) as refusal:
         folder().facts()
-    assert "DUOGEN_DATA" in refusal.value.remedy
+    assert "DUOGEN_CACHE" in refusal.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from duogen.cli import main
 from duogen.conftree import conf_dir, options
@@ -49,11 +51,21 @@ def write_example(folder: Path) -> None:
     (folder / "my_conf" / "adversarial" / "softplus.yaml").write_text(target + "\n")
 
 
+def draw_pictures(folder: Path) -> None:
+    """A user's own images: two classes, odd sizes, grey and colour."""
+    for index in range(24):
+        path = folder / f"class {index % 2}" / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = np.random.default_rng(index).integers(0, 256, (30 + index, 33, 3), dtype=np.uint8)
+        Image.fromarray(values if index % 3 else values[..., 0]).save(path)
+
+
 def test_every_command_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.syspath_prepend(tmp_path)
     write_example(tmp_path)
+    draw_pictures(tmp_path / "images")
     here = Path(os.environ.get("DUOGEN_DATA", "/nonexistent"), "mnist").is_dir()
     skipped, newest = [], None
     for command in COMMANDS:
@@ -79,12 +91,25 @@ def test_the_command_for_ranks_runs(tmp_path, monkeypatch):
     assert len(list(tmp_path.glob("runs/*/*/record.json"))) == 1
 
 
-@pytest.mark.parametrize("role", ["adversarial", "penalty", "generator", "discriminator", "data", "trainer", "budget"])
+ROLES = (
+    "model", "adversarial", "penalty", "augmentation", "generator", "discriminator", "conditioning", "turns", "data",
+    "metrics", "extractor", "optimizer", "scheduler", "trainer", "budget", "logger",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_the_table_of_options_names_all_of_them(role):
     table = README[README.index("| role | options |") :]
     rows = [line for line in table.splitlines() if line.startswith("|")]
     row = next(line for line in rows if f"`{role}`" in line.split("|")[1])
-    assert [option for option in options(role) if f"`{option}`" not in row] == []
+    other = {"solo"}  # a schedule for modules of one player
+    assert [option for option in options(role) if f"`{option}`" not in row and option not in other] == []
+
+
+def test_every_experiment_is_named():
+    assert [
+        name for name in options("experiment") if f"`{name}`" not in README and f"experiment={name}" not in README
+    ] == []
 
 
 def test_links_and_pictures_exist():

@@ -22,7 +22,7 @@ def test_each_single_class_is_found_by_alias_and_by_its_own_name(alias):
 
 
 def test_our_layers_and_no_others_are_on_the_list():
-    assert len(LAYERS) == 7
+    assert len(LAYERS) == 9
     for prefix in LAYERS:
         assert f"{prefix}images.Anything" in OURS
     others = "duogen.cli.main duogen.experiment.build.Plan duogen.networksx.Y duogen.networks torch.optim.LBFGS"

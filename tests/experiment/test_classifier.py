@@ -51,7 +51,7 @@ def made(seed=0, labels=True, classes=3):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("DUOGEN_DATA", str(tmp_path))
+    monkeypatch.setenv("DUOGEN_CACHE", str(tmp_path))
     return tmp_path / "classifiers"
 
 

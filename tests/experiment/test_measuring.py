@@ -98,7 +98,7 @@ FEATURES = {
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     """What is remembered of real examples stays with the test."""
-    monkeypatch.setenv("DUOGEN_DATA", str(tmp_path))
+    monkeypatch.setenv("DUOGEN_CACHE", str(tmp_path))
 
 
 def looking(metrics, evaluation_size=50):

@@ -164,5 +164,5 @@ def answered() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = "set DUOGEN_DATA to a folder with room that you may write to"
+        remedy = "set DUOGEN_CACHE to a folder with room that you may write to"
         raise UserError(f"{error}", "readable images, and a data folder to write to", remedy) from error
