@@ -36,6 +36,7 @@ promises: .venv/installed  ## Trains the demos at their full budget and holds th
 bench: .venv/installed  ## Measures speed beside hand-written loops.
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/metrics.py
 
 clean:  ## Removes .venv and all caches; runs stay.
 	rm -rf .venv .pytest_cache .ruff_cache dist

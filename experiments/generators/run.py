@@ -18,7 +18,7 @@ RUNS = Path("runs/generators")
 DATA = ("mnist", "fashion_mnist")
 SEEDS = (0, 1, 2)
 GENERATORS = {
-    "mlp": ("generator.width=800",),
+    "mlp": ("generator.width=800", "generator.batch_norm=true"),
     "dcgan": ("generator.width=32",),
     "resnet": ("generator.width=10",),
     "attention": ("generator.width=10",),
