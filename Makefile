@@ -19,7 +19,7 @@ demo: .venv/installed  ## Trains a GAN on real handwritten digits and prints its
 	$(BIN)/duogen train logger=csv
 
 test: .venv/installed  ## Runs the test suite.
-	$(BIN)/python -m pytest --quiet --numprocesses 2 -m 'not faults and not demo'
+	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal -m 'not faults and not demo'
 
 check: .venv/installed  ## Runs ruff, the type checker and the checks of the docs.
 	$(BIN)/ruff format --check .

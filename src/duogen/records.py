@@ -65,13 +65,13 @@ class Opinion:
     """What a discriminator made of a batch, over all ranks: what feedback reacts to.
 
     `real` and `fake` are its mean outputs, `sign` the mean sign of those for real examples, all 0-d; `count` is the
-    number of real examples.
+    number of real examples, a tensor (0-d) where ranks have counted it together.
     """
 
     real: "Tensor"
     fake: "Tensor"
     sign: "Tensor"
-    count: int
+    count: "int | Tensor"
 
 
 @dataclass(frozen=True)

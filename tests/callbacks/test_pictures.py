@@ -84,6 +84,10 @@ def test_names_stand_in_a_margin_before_their_rows():
     ("shape", "labels", "columns"),
     [
         ((20, 1, 8, 8), [0, 1, 2] * 6 + [0, 1], 3),
+        ((64, 1, 8, 8), [*[0, 1, 2] * 21, 0], 9),
+        ((64, 1, 8, 8), [0, 1] * 32, 8),
+        ((64, 1, 4, 8), [0, 1] * 32, 6),
+        ((64, 1, 8, 8), [*range(10)] * 6 + [0, 1, 2, 3], 10),
         ((20, 1, 8, 8), list(range(20)), None),
         ((40, 1, 8, 8), list(range(20)) * 2, None),
         ((20, 1, 8, 8), [0] * 20, None),
@@ -91,7 +95,7 @@ def test_names_stand_in_a_margin_before_their_rows():
         ((20, 2), [0, 1, 2, 3] * 5, None),
     ],
 )
-def test_images_of_few_classes_have_one_column_each(shape, labels, columns):
+def test_images_of_few_classes_have_columns_of_one_class_each(shape, labels, columns):
     found = by_class(Examples(torch.zeros(shape), None if labels is None else torch.tensor(labels)))
     assert (None if found is None else found.columns) == columns
 

@@ -1,11 +1,12 @@
 import io
+import re
 import sys
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from duogen.callbacks.progress import Progress, losses, measures
+from duogen.callbacks.progress import Progress, losses, measures, packed
 
 ROW = {
     "step": 50,
@@ -102,13 +103,27 @@ def test_a_slow_run_is_drawn_after_every_step():
     assert Run(terminal=True).steps(7, seconds=2.0).count("/3,000") == 7
 
 
-def test_a_terminal_line_fits_its_width():
-    run = Run(terminal=True, width=60)
+@pytest.mark.parametrize("width", [80, 60, 48])
+def test_a_narrow_terminal_shows_all_in_more_lines(width):
+    run = Run(terminal=True, width=width)
     run.module.last_row = ROW
-    shown = run.steps(1, seconds=1.0)
-    assert "1/3,000  D adversarial" in shown
-    assert "…" in shown
-    assert "\n" not in shown
+    run.module.measured = {"validate/gan/frechet_pixels": 12.345, "validate/gan/logits_generated": -0.5}
+    run.steps(1, seconds=1.0)
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", run.steps(1, seconds=0.5)).splitlines()
+    assert all(len(line) <= width for line in lines)
+    told = "2/3,000  2 steps/s  0:24:59 left  D adversarial 0.681  G adversarial 0.71  frechet_pixels 12.3"
+    assert re.split(r" {2,}", "  ".join(line.strip("━╺╸ ") for line in lines)) == [
+        *told.split("  "),
+        "logits_generated -0.5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [(9, ["ab  cde", "f"]), (10, ["ab  cde  f"]), (6, ["ab", "cde  f"]), (1, ["ab", "cde", "f"])],
+)
+def test_lines_are_packed_without_breaking_an_item(width, lines):
+    assert packed(["ab", "cde", "f"], width) == lines
 
 
 @pytest.mark.parametrize("ending", ["end", "error", "interrupt"])

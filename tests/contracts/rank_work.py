@@ -31,20 +31,18 @@ def train_and_keep_gradients(plan: Plan, out: Path) -> int:
 
 
 def train_and_keep_module(plan: Plan, out: Path) -> int:
-    """Trains, and saves the weights and buffers as this rank has them at the end, and its noise."""
-    rank = trial.rank_of(plan.config)
-    ended = []
-    fit = trial.Trial.fit
+    """Trains, and saves the weights and buffers as this rank has them at the end, and its noise.
 
-    def keeping(self, resumed):
-        status = fit(self, resumed)
-        ended.append(self.module)
-        return status
+    Before it is measured: then Lightning gives all ranks the module of one.
+    """
+    rank, measured = trial.rank_of(plan.config), trial.measured
 
-    trial.Trial.fit = keeping
+    def keeping(trainer, module, *rest):
+        torch.save({"module": module.state_dict(), "noise": torch.get_rng_state()}, out / f"module-{rank}.pt")
+        return measured(trainer, module, *rest)
+
+    trial.measured = keeping
     try:
-        code = trial.run(plan)
+        return trial.run(plan)
     finally:
-        trial.Trial.fit = fit
-    torch.save({"module": ended[0].state_dict(), "noise": torch.get_rng_state()}, out / f"module-{rank}.pt")
-    return code
+        trial.measured = measured

@@ -26,7 +26,7 @@ COUNTS = {
 ROLES = [role for role in COUNTS if role != "other"]
 OTHERS = ["pack=2", "model.top_k=0.5", "model=infogan", "discriminator.spectral_norm=true"]
 LISTS = {"penalty"}
-SHARES = 8
+SHARES = 16
 BASE = (
     "data=digits", "data.batch_size=8", "trainer=cpu", "logger=none", "metrics=[]", "budget.steps=2",
 )  # fmt: skip

@@ -145,6 +145,18 @@ def test_the_largest_centred_part_with_the_proportions_is_resized(saved, size, t
     np.testing.assert_array_equal(found[0], expected)
 
 
+@pytest.mark.parametrize("side", [29, 58, 116, 123, 225])
+@pytest.mark.parametrize("across", [True, False])
+def test_a_side_whose_quotient_rounds_up_is_read_to_its_edge(saved, side, across):
+    assert 28 * (side / 28) > side
+    values = np.random.default_rng(2).integers(0, 256, (side, side + 7), np.uint8)
+    values = values if across else values.T
+    found = decoded(saved(Image.fromarray(values)), (1, 28, 28), WHITE)
+    box = (3.5, 0, side + 3.5, side) if across else (0, 3.5, side, side + 3.5)
+    expected = Image.fromarray(values).resize((28, 28), Image.Resampling.LANCZOS, box=box)
+    np.testing.assert_array_equal(found[0], expected)
+
+
 def test_reducing_does_not_alias(saved):
     fine = np.indices((64, 64)).sum(0) % 2 * 255
     found = decoded(saved(Image.fromarray(fine.astype(np.uint8))), (1, 8, 8), WHITE)

@@ -129,6 +129,14 @@ def test_corrupt_files_are_left_out_where_asked_and_the_others_stay(folder, root
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+@pytest.mark.parametrize(("rank", "told"), [("0", 1), ("1", 0)])
+def test_one_rank_tells_what_is_left_out(folder, root, capsys, monkeypatch, rank, told):
+    (root / "birnen" / "kaputt.png").write_bytes(b"no image")
+    monkeypatch.setenv("RANK", rank)
+    assert len(folder(skip_corrupt=True).splits["train"]) > 0
+    assert capsys.readouterr().out.count("birnen/kaputt.png") == told
+
+
 def test_each_image_is_decoded_once(folder, monkeypatch, capsys):
     first = folder().checksum()
     assert "decoding 30 images" in capsys.readouterr().out

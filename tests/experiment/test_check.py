@@ -106,6 +106,27 @@ def test_networks_that_do_not_fit_are_refused(mistake):
 
 
 @pytest.mark.parametrize(
+    ("pack", "size", "ranks", "refused"),
+    [(2, 6, 1, None), (2, 7, 1, 7), (3, 6, 2, None), (2, 6, 2, 3), (2, 5, 2, 3), (5, 11, 2, 6)],
+)
+def test_the_batch_of_every_rank_is_rehearsed(pack, size, ranks, refused):
+    config = GAN.config(f"pack={pack}", f"data.batch_size={size}")
+    config = config | {"trainer": config["trainer"] | {"devices": ranks}}
+    if refused is None:
+        rehearse(config, ())
+        return
+    with pytest.raises(UserError, match=f"pack={pack} with a batch of {refused} examples"):
+        rehearse(config, ())
+
+
+def test_a_batch_too_small_for_its_networks_is_refused():
+    rehearse(GAN.config("generator.batch_norm=true", "data.batch_size=2"), ())
+    with pytest.raises(UserError, match="cannot be played on batches of 1 example") as caught:
+        rehearse(GAN.config("generator.batch_norm=true", "data.batch_size=1"), ())
+    assert "data.batch_size" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
     ("mistake", "named"),
     [
         ("optimizer.lr=-1.0", "learning rate"),

@@ -13,6 +13,8 @@ from duogen.experiment.measuring import floor, measured
 from duogen.metrics.frechet import Frechet
 from duogen.metrics.intra_class import IntraClassFrechet
 from duogen.metrics.kernel import KernelDistance
+from duogen.metrics.similarity import MultiScaleSimilarity
+from duogen.records import Examples
 from duogen.seeds import derive
 from metrics.fakes import Fake, computed
 
@@ -101,9 +103,9 @@ def own_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("DUOGEN_CACHE", str(tmp_path))
 
 
-def looking(metrics, evaluation_size=50):
+def looking(metrics, evaluation_size=50, *overrides):
     """The case's module and data with metrics of features; one extractor serves them all."""
-    config = CASE.config(f"data.evaluation_size={evaluation_size}") | {"metrics": metrics}
+    config = CASE.config(f"data.evaluation_size={evaluation_size}", *overrides) | {"metrics": metrics}
     module, data = assemble.module(config, ["metrics.fakes."]), assemble.data(config, ())
     assemble.teach(module, config, ())
     data.setup()
@@ -138,9 +140,10 @@ def test_real_examples_are_extracted_once_and_for_all(tmp_path):
     assert extractor.seen == 100
 
 
-def test_the_floor_knows_the_labels():
+def test_the_floor_of_a_model_that_is_told_classes_knows_the_labels():
     intra = {"_target_": "duogen.metrics.intra_class.IntraClassFrechet", "extractor": FAKE}
-    _, module, data, _ = looking({"frechet": FEATURES["frechet"], "intra_class_frechet": intra}, evaluation_size=200)
+    metrics = {"frechet": FEATURES["frechet"], "intra_class_frechet": intra}
+    _, module, data, _ = looking(metrics, 200, "model=conditional_gan")
     train, test = data.train_examples(200), data.splits["test"].examples()
     value = next(value for value in floor(module, data, 5) if value.name == "intra_class_frechet_fake")
     expected = computed(IntraClassFrechet(Fake(1)), train, test)["intra_class_frechet_fake"]
@@ -152,6 +155,45 @@ def test_a_metric_of_classes_refuses_a_model_that_is_told_none():
     config, module, data, _ = looking({"frechet": FEATURES["frechet"], "intra_class_frechet": intra})
     with pytest.raises(UserError, match="generated examples without labels"):
         found(config, module, data)
+
+
+def test_the_floor_of_a_model_without_classes_pairs_images_as_the_model_does():
+    """Pairs within a class would be more alike than those that its own images are compared in."""
+    settings = {"shape": [1, 8, 8], "scales": 1, "window": 5, "pairs": 40, "seed": 0}
+    target = "duogen.metrics.similarity.MultiScaleSimilarity"
+    case = Case("gan-digits", ("data=digits", "data.evaluation_size=90", "trainer=cpu", "logger=none", *MLP))
+    config = case.config() | {"metrics": {"multi_scale_similarity": {"_target_": target, **settings}}}
+    module, data = assemble.module(config, ()), assemble.data(config, ())
+    assemble.teach(module, config, ())
+    values = [
+        computed(MultiScaleSimilarity(**settings), train, Examples(train.values))["ms_ssim"]
+        for train in (data.train_examples(90), Examples(data.train_examples(90).values))
+    ]
+    (value,) = floor(module, data, 5)
+    assert value.value == pytest.approx(values[1], rel=1e-9)
+    assert values[0] > values[1] + 0.05
+
+
+def test_another_data_set_of_the_same_size_is_looked_at_anew():
+    config, module, data, extractor = looking(FEATURES)
+    first = found(config, module, data)
+    other = assemble.data(CASE.config("data.evaluation_size=50", "data.points_seed=7"), ())
+    other.setup()
+    seen = extractor.seen
+    second = found(config, module, other)
+    assert extractor.seen == seen + 150
+    assert first[0].value != second[0].value
+    assert second == found(*looking(FEATURES)[:2], other)
+
+
+def test_what_a_reader_must_know_is_said_once(capsys):
+    pixels = {"_target_": "metrics.fakes.Fake", "feature_dim": 2, "name": "wide"}
+    metrics = {"frechet": {"_target_": "duogen.metrics.frechet.Frechet", "extractor": pixels}}
+    config, module, data, _ = looking(metrics, evaluation_size=2)
+    for _ in range(2):
+        found(config, module, data)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("note: frechet_wide fits 2 dimensions to as few as 2 examples")
 
 
 def test_the_floor_leaves_what_was_measured_alone():

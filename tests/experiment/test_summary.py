@@ -1,12 +1,14 @@
 """What is printed at the end of a run."""
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
+from duogen.errors import UserError
 from duogen.experiment.folder import RunFolder
-from duogen.experiment.summary import show, table
+from duogen.experiment.summary import Name, show, table
 from duogen.records import MetricValue, RunRecord
 
 
@@ -15,6 +17,9 @@ def value(name, number, weights, better=True):
 
 
 VALUES = [value("found", 0.123456, "ema"), value("gap", 2.0, "ema", False), value("found", 0.98, "real")]
+
+
+REFUSAL = f"duogen.errors.UserError: {UserError('class 2 has 1 example', '2 or more', 'add some')}\n"
 
 
 def written(tmp_path, **changes):
@@ -41,6 +46,28 @@ def test_generated_stands_beside_real():
     ]
 
 
+LONG = ["kernel_distance_lenet_standard_error", "sliced_wasserstein_pixels", "modes_found", "ms_ssim"]
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_names_break_after_underscores_where_the_terminal_is_narrow(width):
+    printed = StringIO()
+    values = [replace(value(name, 0.25, "raw"), unit="distance^2") for name in LONG]
+    Console(width=width, file=printed).print(table([*values, replace(values[0], weights="real")], "title"))
+    rows = [line.strip("│").split("│") for line in printed.getvalue().splitlines() if "│" in line]
+    lines = [row[0].strip() for row in rows]
+    assert max(map(len, printed.getvalue().splitlines())) <= width
+    assert "".join(lines) == "".join(LONG)
+    assert all(line.endswith("_") or any(name.endswith(line) for name in LONG) for line in lines)
+    assert (lines == LONG) == (width == 100)
+    assert [row[5].strip() for row in rows if row[5].strip()] == ["50"] * 4
+
+
+@pytest.mark.parametrize(("text", "parts"), [("a_b", ["a_", "b"]), ("__a", ["_", "_", "a"]), ("a", ["a"])])
+def test_a_name_is_the_sum_of_its_parts(text, parts):
+    assert Name(text).parts == parts
+
+
 def test_a_finished_run_shows_its_values_and_its_last_picture(tmp_path, capsys):
     folder = written(tmp_path, status="done")
     show(folder)
@@ -56,6 +83,7 @@ def test_a_finished_run_shows_its_values_and_its_last_picture(tmp_path, capsys):
     [
         ("nan", "generator's adversarial is not finite at step 3", "nan at step 30: generator's adversarial is not"),
         ("failed", "Traceback\n  deep\nOSError: [disk] gone\n", "failed at step 30: OSError: [disk] gone\n"),
+        ("failed", f"Traceback\n  deep\n{REFUSAL}", "failed at step 30: class 2 has 1 example\n"),
         ("preempted", None, "preempted at step 30\n"),
     ],
 )

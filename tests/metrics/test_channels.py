@@ -1,7 +1,12 @@
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
+from duogen.compose import compose
 from duogen.errors import UserError
+from duogen.experiment.build import build
 from duogen.metrics.channels import PerChannel
 from metrics.fakes import Fake, normal
 
@@ -36,3 +41,32 @@ def test_its_protocol_is_another():
 def test_what_cannot_be_is_refused(extractor, channels, match):
     with pytest.raises(UserError, match=match):
         PerChannel(extractor, channels)
+
+
+SIZES = ["data.train_size=300", "data.validate_size=9", "data.test_size=300", "data.evaluation_size=null"]
+
+
+@pytest.mark.skipif(
+    not Path(os.environ.get("DUOGEN_DATA", "/nonexistent"), "mnist").is_dir(), reason="DUOGEN_DATA has no folder mnist"
+)
+def test_the_modes_of_stacked_digits_are_read_off_them():
+    """By the shipped classifier, as the experiment has it: 300 triples against themselves, and against others."""
+    config = compose(["experiment=stacked_mnist", *SIZES]).config
+    splits = build(config["data"]).splits
+    train, test = (splits[name].examples() for name in ("train", "test"))
+    measure = build(config["metrics"])["classifier_modes"]
+    measure.update(test, test)
+    read = measure.collected.real.logits.argmax(1)
+    assert (read == test.labels).double().mean() > 0.95
+    assert measure.extractor.classes == 1000
+    assert {name: value.item() for name, value in measure.compute().items()} == {
+        "modes_found_lenet": len(read.unique()),
+        "modes_kl_lenet": 0,
+    }
+    measure.reset()
+    measure.update(train, test)
+    shares, reals = (
+        torch.bincount(side.logits.argmax(1), minlength=1000) / 300 for side in vars(measure.collected).values()
+    )
+    assert measure.compute()["modes_found_lenet"] == (shares > 0).sum()
+    assert measure.compute()["modes_kl_lenet"].isinf() == (reals[shares > 0] == 0).any()

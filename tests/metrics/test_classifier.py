@@ -1,8 +1,11 @@
+import warnings
 from math import exp, inf, log
 
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 
 from duogen.errors import UserError
 from duogen.metrics.classifier import ClassifierAccuracy, ClassifierModes, ClassifierScore
@@ -120,6 +123,19 @@ def test_dead_features_do_no_harm():
         for x in (apart(60, 1), apart(90, 2))
     )
     assert accuracy(generated, real) == 1
+
+
+def test_too_few_iterations_are_no_warning(monkeypatch):
+    fit = LogisticRegression.fit
+
+    def unfinished(self, *given):
+        warnings.warn("not yet", ConvergenceWarning, stacklevel=1)
+        return fit(self, *given)
+
+    monkeypatch.setattr(LogisticRegression, "fit", unfinished)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert accuracy(apart(90, 2), apart(60, 1)) == 1
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,12 @@ def test_inception_gives_the_name():
     assert list(IntraClassFrechet(Fake(2, name="inception")).facts) == ["intra_fid"]
 
 
-def test_too_few_examples_of_a_class_are_warned_of_once():
+def test_too_few_examples_of_a_class_are_remarked_on():
     metric, generated, real = IntraClassFrechet(Fake(5)), labelled(47, 1), labelled(15, 2)
-    with pytest.warns(UserWarning, match="5 dimensions to 5 examples; give both sides at least 6 of each class"):
-        computed(metric, generated, real)
+    computed(metric, generated, real)
+    (remark,) = metric.remarks()
+    assert "5 dimensions to as few as 5 examples" in remark
+    assert "6 or more examples of each class" in remark
     protocol = metric.protocol()
     assert (protocol["n_generated"], protocol["n_real"]) == (47, 15)
     assert (protocol["least_examples"], protocol["too_few_examples"]) == (6, True)
@@ -61,3 +63,4 @@ def test_enough_examples_of_each_class_are_not():
     metric = IntraClassFrechet(Fake(5))
     computed(metric, labelled(47, 1), labelled(18, 2))
     assert metric.protocol()["too_few_examples"] is False
+    assert metric.remarks() == ()

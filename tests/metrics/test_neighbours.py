@@ -4,7 +4,7 @@ import torch
 
 from duogen.errors import UserError
 from duogen.metrics import neighbours
-from duogen.metrics.neighbours import Neighbours
+from duogen.metrics.neighbours import Neighbours, proportions, radii
 from metrics.fakes import Fake, computed, normal
 
 NAMES = ("precision", "recall", "density", "coverage")
@@ -54,6 +54,16 @@ def test_identical_sets_are_precise_and_covered(values):
     shuffled = values[torch.randperm(len(values), generator=torch.Generator().manual_seed(0))]
     precision, recall, _, coverage = measured(values, shuffled, 2)
     assert (precision, recall, coverage) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("far", [0, 1000])
+def test_a_point_on_the_rim_is_inside(far):
+    """Many distances are equal among tenths of whole coordinates, but for rounding, the more so far from the origin."""
+    generator = torch.Generator().manual_seed(3)
+    whole = [torch.randint(0, 4, (count, 5), generator=generator) for count in (60, 50)]
+    generated, real = ((side + far).double() / 10 for side in whole)
+    found = proportions(generated, real, radii(generated, 3)["squared"], radii(real, 3)["squared"], 3)
+    np.testing.assert_allclose(found, reference(*whole, 3), rtol=1e-12)
 
 
 def test_swapped_sets_swap_precision_and_recall():

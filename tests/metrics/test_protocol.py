@@ -1,6 +1,7 @@
 """What holds for every metric on disk, built from its YAML."""
 
 import json
+import math
 import pkgutil
 from importlib import import_module
 from inspect import isabstract
@@ -117,6 +118,19 @@ def test_no_examples_are_a_users_mistake(path):
     metric.update(nothing, nothing)
     with pytest.raises(ValueError, match=r"allowed: "):
         metric.compute()
+
+
+@every_file
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_broken_generator_measures_nan(path, bad):
+    """But points that are nowhere are of no mode, and so the modes of a mixture can be counted."""
+    metric, shape = built(path), tuple(data_of(path)["shape"])
+    generated = labelled(24, 1, shape=shape)
+    generated.values[7].fill_(bad)
+    metric.update(generated, labelled(21, 2, shape=shape))
+    values = [value.item() for value in metric.compute().values()]
+    assert all(math.isnan(value) != path.stem.startswith("mixture") for value in values)
+    assert metric.protocol()["n_generated"] == 24
 
 
 @every_file

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from duogen.errors import UserError
+from duogen.metrics import sliced
 from duogen.metrics.sliced import SlicedWasserstein, squared_wasserstein
 from metrics.fakes import Fake, computed, normal
 
@@ -33,7 +34,10 @@ def test_a_shift_costs_its_length_by_the_root_of_the_dimension():
     assert measured(x + shift, x, projections=4000) == pytest.approx(2 * 5 / 2, rel=0.03)
 
 
-def test_equals_numpy_over_its_directions():
+@pytest.mark.parametrize(("block", "rows"), [(1, 2), (50, 4), (64, 512)])
+def test_equals_numpy_over_its_directions_whatever_the_block(block, rows, monkeypatch):
+    monkeypatch.setattr(sliced, "BLOCK", block)
+    monkeypatch.setattr(sliced, "ROWS", rows)
     x, y = normal(9, 4, seed=1), normal(9, 4, seed=2)
     directions = SlicedWasserstein(Fake(4), 130, 7).directions().numpy()
     np.testing.assert_allclose(np.linalg.norm(directions, axis=0), 1)

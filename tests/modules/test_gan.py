@@ -6,7 +6,7 @@ from duogen.augmentations.augmentation import Augmentation
 from duogen.errors import UserError
 from duogen.modules.gan import GAN
 from duogen.modules.turns import Alternate, Turn
-from duogen.objectives.adversarial import Minimax, NonSaturating, Wasserstein
+from duogen.objectives.adversarial import Began, EnergyBased, Minimax, NonSaturating, Wasserstein
 from duogen.objectives.penalties import R1, Penalty
 from duogen.ramp import Linear
 from duogen.records import Examples
@@ -97,6 +97,12 @@ def test_the_generator_learns_from_the_best_share(share, kept):
     assert float(weights.mean()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("adversarial", [EnergyBased(margin=10.0), Began(gamma=0.5, gain=0.001)])
+def test_the_best_of_energies_are_the_lowest(adversarial):
+    energies = torch.tensor([3.0, 1.0, 7.0, 5.0, 0.0, 2.0])
+    assert gan(adversarial=adversarial, top_k=0.5).kept(energies).tolist() == [0, 2, 0, 0, 2, 2]
+
+
 def test_the_share_may_fall_with_the_step():
     module = gan(top_k=Linear(first=1.0, last=0.5, start=0, stop=10))
     assert module.kept(torch.arange(6.0)) == 1.0
@@ -160,6 +166,26 @@ def test_feedback_hears_the_opinion_after_the_discriminators_turn_alone():
     assert float(opinion.sign) == 1
     assert float(opinion.fake) == pytest.approx(float(loss.observed["logits_fake"].mean()))
     assert opinion.count == 6
+
+
+def test_the_opinion_weighs_ranks_by_their_shares_of_the_batch(monkeypatch):
+    """Two ranks with logits 1, -3, 5 and 2, 4 for real examples: one mean of five, and ten examples in packs of 2."""
+    real, fake = torch.tensor([1.0, -3.0, 5.0]), torch.tensor([0.0, 1.0, 2.0])
+    other = torch.tensor([2.0 + 4.0, 7.0 - 2.0, 2.0, 2.0])
+    module = gan(pack=2)
+    module.ranks = 2
+    monkeypatch.setattr(module, "agreed", lambda sums: (sums + other) / 2)
+    opinion = module.shared_opinion(real, fake)
+    assert float(opinion.real) == pytest.approx(9 / 5)
+    assert float(opinion.fake) == pytest.approx(8 / 5)
+    assert float(opinion.sign) == pytest.approx(3 / 5)
+    assert int(opinion.count) == 10
+
+
+def test_features_are_compared_in_full_precision():
+    module = gan()
+    module.discriminator.features = lambda values: values.flatten(1).bfloat16()
+    assert module.meet(batch()).features(torch.ones(2, 1, 1, 2)).dtype == torch.float32
 
 
 def test_held_out_and_generated_logits_are_observed_raw_and_in_whole_packs():

@@ -35,12 +35,17 @@ class Layout:
 
 
 def by_class(examples: Examples) -> Layout | None:
-    """One column a class for images whose labels run through up to 16 classes again and again; else no layout."""
+    """Columns of one class each for images whose labels run through up to 16 classes again and again; else no layout.
+
+    There are as many columns for every class as make the picture nearly square.
+    """
     labels = examples.labels
     if labels is None or examples.values.ndim != 4:
         return None
     classes = int(labels.max()) + 1
-    return Layout(classes) if 1 < classes <= min(MOST_CLASSES, len(labels) // 2) else None
+    if not 1 < classes <= min(MOST_CLASSES, len(labels) // 2):
+        return None
+    return Layout(classes * max(1, round(_square(*examples.values.shape) / classes)))
 
 
 def picture(values: Tensor, reference: Tensor | None = None, layout: Layout | None = None) -> Image.Image:
@@ -80,7 +85,7 @@ def _array(values: Tensor) -> np.ndarray:
 
 def _grid(images: np.ndarray, layout: Layout | None) -> Image.Image:
     count, _, height, width = images.shape
-    laid = layout or Layout(min(count, ceil(sqrt(count * height / width))))
+    laid = layout or Layout(min(count, ceil(_square(*images.shape))))
     rows, scale = ceil(count / laid.columns), ceil(CELL / sqrt(height * width))
     cells = _pixels(images).repeat(scale, axis=1).repeat(scale, axis=2)
     down, across, margin = height * scale + GAP, width * scale + GAP, _margin(laid.names)
@@ -91,6 +96,11 @@ def _grid(images: np.ndarray, layout: Layout | None) -> Image.Image:
         top, left = row * down + GAP, margin + column * across + GAP + (WIDE if 0 < laid.lead <= column else 0)
         canvas[top : top + down - GAP, left : left + across - GAP] = cell
     return _named(Image.fromarray(canvas), laid.names, margin, down)
+
+
+def _square(count: int, _: int, height: int, width: int) -> float:
+    """In how many columns so many images are as wide as high."""
+    return sqrt(count * height / width)
 
 
 def _margin(names: Sequence[str]) -> int:

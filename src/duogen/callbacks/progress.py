@@ -1,6 +1,6 @@
-"""How far a run is: one live line on a terminal, a plain line now and then elsewhere."""
+"""How far a run is: a live line on a terminal, or as many as its width takes; a plain line now and then elsewhere."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from time import perf_counter
 from typing import Any
@@ -14,6 +14,7 @@ from rich.text import Text
 
 LIVE_S, PLAIN_S = 0.25, 10.0
 SHOWN = 4
+BAR, APART = 20, "  "  # the bar's width, and what stands between two items
 MINOR = ("gradient_norm", "lr")
 
 
@@ -67,12 +68,13 @@ class Progress(Callback):
 
     def draw(self, trainer: Trainer, module: Any, now: float) -> None:
         done, total = trainer.global_step, trainer.max_steps
-        known = [*losses(module.last_row), *measures(module.measured)]
-        line = "  ".join([f"{done:,}/{total:,}", *self.pace(done, total, now), *known])
+        items = [f"{done:,}/{total:,}", *self.pace(done, total, now)]
+        items += [*losses(module.last_row), *measures(module.measured)]
         if self.live is None:
-            self.console.print(Text(f"step {line}"), soft_wrap=True)
+            self.console.print(Text(f"step {APART.join(items)}"), soft_wrap=True)
         else:
-            self.live.update(bar(done, total, line), refresh=True)
+            lines = packed(items, self.console.width - BAR - 1)
+            self.live.update(bar(done, total, lines), refresh=True)
 
     def pace(self, done: int, total: int, now: float) -> list[str]:
         """Steps per second and the time left, once there is something to count."""
@@ -90,12 +92,23 @@ class Progress(Callback):
             live.stop()
 
 
-def bar(done: int, total: int, line: str) -> Table:
+def bar(done: int, total: int, lines: Sequence[str]) -> Table:
     grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=20)
+    grid.add_column(width=BAR)
     grid.add_column(no_wrap=True, overflow="ellipsis")
-    grid.add_row(ProgressBar(total, done, width=20), Text(line))
+    grid.add_row(ProgressBar(total, done, width=BAR), Text("\n".join(lines)))
     return grid
+
+
+def packed(items: Sequence[str], width: int) -> list[str]:
+    """The items in lines of at most `width`, none broken; one that is wider has a line of its own."""
+    lines: list[str] = []
+    for item in items:
+        if lines and len(lines[-1] + APART + item) <= width:
+            lines[-1] += APART + item
+        else:
+            lines.append(item)
+    return lines
 
 
 def losses(row: Mapping[str, float]) -> list[str]:

@@ -53,6 +53,7 @@ def cropped(image: Image.Image, height: int, width: int) -> Image.Image:
     if image.size == (width, height):
         return image
     scale = min(image.width / width, image.height / height)
-    across, down = width * scale, height * scale
+    # width * (image.width / width) may round to more than image.width, beyond which Pillow refuses to read.
+    across, down = min(width * scale, image.width), min(height * scale, image.height)
     left, top = (image.width - across) / 2, (image.height - down) / 2
     return image.resize((width, height), Image.Resampling.LANCZOS, box=(left, top, left + across, top + down))

@@ -1,7 +1,7 @@
 """What a run would be, without starting it: built on the meta device, its parameters and operations counted."""
 
 from collections.abc import Mapping, Sequence
-from itertools import repeat
+from itertools import product, repeat
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ def check(config: Mapping[str, Any], choices: Mapping[str, Any], allow: Sequence
         shown.add_column(header, justify="left" if header in ("player", "objective") else "right")
     for name, turn in module.turns.turns.items():
         parameters = sum(p.numel() for p in module.parameters_of(turn.player))
-        flops = turn_flops(module, name, resolved["data"]["shape"])
+        flops = turn_flops(module, name, resolved["data"]["shape"], max(batches(resolved)))
         operations = "unknown" if flops is None else f"{flops:,}"
         shown.add_row(turn.player, f"{parameters:,}", turn.objective or turn.player, operations)
     console = Console(soft_wrap=True, highlight=False)
@@ -64,14 +64,22 @@ def imagined(config: Mapping[str, Any], allow: Sequence[str]) -> AlternatingModu
 
 
 def rehearse(config: Mapping[str, Any], allow: Sequence[str]) -> None:
-    """Plays every turn's objective once on the meta device, so that a run which cannot work is refused, not begun.
+    """Plays every turn's objective on the meta device, so that a run which cannot work is refused, not begun.
+
+    Batches are as large as those of the run's ranks.
 
     Raises:
         UserError: as `imagined`, and where networks do not fit each other or the data.
     """
     module = imagined(config, allow)
-    for name in module.turns.turns:
-        turn_flops(module, name, config["data"]["shape"])
+    for name, count in product(module.turns.turns, batches(config)):
+        turn_flops(module, name, config["data"]["shape"], count)
+
+
+def batches(config: Mapping[str, Any]) -> set[int]:
+    """How many examples a batch has: on the first ranks and, where it does not divide among them, on the others."""
+    size, ranks = config["data"]["batch_size"], config["trainer"]["devices"]
+    return {size // ranks, -(-size // ranks)}
 
 
 def turn_flops(module: AlternatingModule, name: str, shape: Sequence[int], count: int = 24) -> int | None:
@@ -96,6 +104,14 @@ def turn_flops(module: AlternatingModule, name: str, shape: Sequence[int], count
             f"turns.{name} cannot be played on examples of shape {list(shape)}: {error}",
             "networks that fit each other and the data",
             "take sizes by interpolation, such as ${data.shape} and ${latent_dim}, or give them once, at the top",
+        ) from error
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(
+            f"turns.{name} cannot be played on batches of {count} example(s): {error}",
+            "batches and networks that fit each other",
+            "give a greater data.batch_size, which ranks share",
         ) from error
     for parameter in module.parameters_of(turn.player):
         parameter.grad = None

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
+import torch
 from pytorch_lightning import Trainer
 
 from duogen.data.examples import ExamplesData
@@ -25,21 +26,28 @@ def measured(trainer: Trainer, module: AlternatingModule, data: ExamplesData, se
 
 
 def floor(module: AlternatingModule, data: ExamplesData, seed: int) -> list[MetricValue]:
-    """Real against real: labelled training examples in the place of generated ones, in equal number."""
-    split = data.splits["test"]
-    count = min(len(split), len(data.splits["train"]))
+    """Real against real: training examples in the place of generated ones, in equal number.
+
+    They bear labels where the module's own examples do, so that the floor is measured in the same way.
+    """
+    train, test = data.splits["train"], data.splits["test"]
+    count = min(len(test), len(train))
     known = RealSet(data.checksum(), "test", count)
-    train, measures = data.train_examples(count), alone(module.measures, lambda: known)
+    measures, told = alone(module.measures, lambda: known), labelled(module, test.part(0, 1).to(data.device).examples())
     for start in range(0, count, data.evaluation_batch):
-        rows = slice(start, min(start + data.evaluation_batch, count))
-        real = split.part(rows.start, rows.stop).to(data.device).examples()
-        shown = Examples(train.values[rows], None if train.labels is None else train.labels[rows])
+        rows = start, min(start + data.evaluation_batch, count)
+        shown, real = (split.part(*rows).to(data.device).examples() for split in (train, test))
         for collector in collectors(measures.values()):
-            collector.update(shown, real)
+            collector.update(shown if told else Examples(shown.values), real)
     found: list[MetricValue] = []
     for measure in measures.values():
         found += values(measure, {name: float(value) for name, value in measure.compute().items()}, "real", seed)
     return found
+
+
+def labelled(module: AlternatingModule, real: Examples) -> bool:
+    """Whether the module knows the classes of what it generates."""
+    return module.counterparts(real, torch.Generator().manual_seed(0)).labels is not None
 
 
 def alone(measures: Mapping[str, Measure], real: Callable[[], RealSet]) -> dict[str, Measure]:

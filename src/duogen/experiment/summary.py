@@ -1,12 +1,38 @@
 """What a person wants to see when a run has ended: its values beside the floor, and where its pictures lie."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
+from duogen.errors import UserError
 from duogen.experiment.folder import RunFolder
 from duogen.records import MetricValue
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name that a narrow terminal breaks after an underscore, never within a word."""
+
+    text: str
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(max(map(len, self.parts)), len(self.text)).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = [""]
+        for part in self.parts:
+            fits = len(lines[-1] + part) <= options.max_width
+            lines[-1:] = [lines[-1] + part] if fits else [lines[-1], part]
+        yield Text("\n".join(lines).lstrip("\n"))
+
+    @property
+    def parts(self) -> list[str]:
+        return re.findall(r"[^_]*_|[^_]+", self.text)
 
 
 def table(values: Sequence[MetricValue], title: str) -> Table:
@@ -21,7 +47,7 @@ def table(values: Sequence[MetricValue], title: str) -> Table:
             other = f"{real[value.name].value:.4g}" if value.name in real else ""
             arrow = "higher" if value.higher_is_better else "lower"
             counts = str(value.protocol.get("n_generated", ""))
-            shown.add_row(value.name, arrow, f"{value.value:.4g}", other, value.unit, counts)
+            shown.add_row(Name(value.name), arrow, f"{value.value:.4g}", other, value.unit, counts)
     return shown
 
 
@@ -37,9 +63,16 @@ def show(folder: RunFolder) -> None:
         title = f"{choices}, {record.steps} steps, {weights} weights, {record.wall_s:.0f} s"
         console.print(table(record.metrics, title))
     else:
-        lines = (record.error or "").strip().splitlines()
-        console.print(f"{record.status} at step {record.steps}" + (f": {lines[-1]}" if lines else ""), markup=False)
+        said = f": {last_error(record.error)}" if record.error else ""
+        console.print(f"{record.status} at step {record.steps}{said}", markup=False)
     pictures = sorted(folder.samples.glob("step-*.png"), key=lambda path: int(path.stem.removeprefix("step-")))
     if pictures:
         console.print(f"samples  {pictures[-1]}", markup=False)
     console.print(f"run      {folder.path}", markup=False)
+
+
+def last_error(error: str) -> str:
+    """The line of a traceback that names the exception: the last that is not indented, as a refusal's parts are."""
+    lines = error.strip().splitlines()
+    plain = [line for line in lines if not line.startswith(" ")]
+    return plain[-1].removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")

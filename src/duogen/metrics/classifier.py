@@ -1,5 +1,6 @@
 """What a classifier says of generated examples, and what one learns from them."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -129,12 +130,16 @@ class ClassifierAccuracy(FeatureMeasure):
 
     def taught(self, examples: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
         """The classes (M,) of `test` (M, F) by a classifier fitted to `examples` (N, F) and `labels` (N,)."""
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
         if len(np.unique(labels)) == 1:
             return np.full(len(test), labels[0])
         classifier = LogisticRegression(C=self.regularisation, tol=1e-6, max_iter=1000)
-        return classifier.fit(examples, labels).predict(test)
+        with warnings.catch_warnings():
+            # The number of iterations is part of the protocol.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return classifier.fit(examples, labels).predict(test)
 
     def protocol(self) -> dict[str, Any]:
         estimator = "multinomial logistic regression on standardised features (scikit-learn, lbfgs, 1,000 iterations)"

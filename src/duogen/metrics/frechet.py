@@ -1,6 +1,6 @@
 """Frechet distances between Gaussians fitted to the features of two sets of examples."""
 
-import warnings
+from collections.abc import Sequence
 from math import nan
 from typing import Any
 
@@ -78,7 +78,7 @@ class Frechet(FeatureMeasure):
 
     Value `frechet_<extractor>`, and `fid` on Inception alone: a squared distance in units of the features. It falls
     with the number of examples, hence compare at equal counts, beside real against real. With no more examples than
-    features a covariance is singular: that is warned of, and stands in the protocol.
+    features a covariance is singular: that is remarked on, and stands in the protocol.
 
     `extractor`: of the features. Memory is about 40 F^2 bytes, time grows with F^3. Raises UserError at `compute` with
     fewer than 2 examples on a side. Heusel et al. 2017, eq. 6.
@@ -91,12 +91,10 @@ class Frechet(FeatureMeasure):
     def __init__(self, extractor: Extractor) -> None:
         super().__init__(extractor)
         self.title = self.titled(self.name, {"inception": self.on_inception})
-        self.facts = {self.title: Fact(unit="feature^2", higher_is_better=False)}
-        self._warned = False
+        self.facts = {self.title: Fact(unit="distance^2", higher_is_better=False)}
 
     def values(self) -> dict[str, Tensor]:
         self.require(2, "n_generated", "n_real")
-        self.warn()
         return {self.title: between(self.collected.generated, self.collected.real)}
 
     @property
@@ -104,15 +102,15 @@ class Frechet(FeatureMeasure):
         """The fewest examples from which a covariance was estimated."""
         return min(self._counted.values())
 
-    def warn(self) -> None:
-        """Says once that a covariance is singular for want of examples."""
-        if self.least <= self.extractor.feature_dim and not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"{self.title} fits {self.extractor.feature_dim} dimensions to {self.least} examples; "
-                f"give both sides at least {self.extractor.feature_dim + 1}{self.each}",
-                stacklevel=2,
-            )
+    def remarks(self) -> Sequence[str]:
+        """That a covariance is singular for want of examples."""
+        if not 0 < self.least <= self.extractor.feature_dim:
+            return ()
+        enough = f"{self.extractor.feature_dim + 1} or more examples{self.each} on both sides"
+        return [
+            f"{self.title} fits {self.extractor.feature_dim} dimensions to as few as {self.least} examples: "
+            f"compare it at equal counts, beside real data, or take {enough}"
+        ]
 
     def protocol(self) -> dict[str, Any]:
         return super().protocol() | {

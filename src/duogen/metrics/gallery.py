@@ -5,7 +5,7 @@ from abc import ABC
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from hashlib import sha256
-from math import prod
+from math import nan, prod
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ class Collected:
 class Gallery(Metric):
     """The features, logits and labels of generated and of real examples, on the CPU, gathered over the ranks.
 
-    Memory is 4 (F + K) bytes per example and side, on every rank. A real side that is known by its `RealSet`, from an
-    earlier validation or from the disk, is not extracted again.
+    Memory is 4 (F + K) bytes per example and side, on every rank, and twice that while a side is put together. A real
+    side that is known by its `RealSet`, from an earlier validation or from the disk, is not extracted again.
     """
 
     is_differentiable = False
@@ -173,7 +173,7 @@ class FeatureMeasure(Measure, ABC):
     """A measure of features; those whose extractors have an equal protocol may share one gallery.
 
     A subclass gives `facts`, and `values` from `self.collected`. Its `collector` is the gallery: whoever updates
-    several measures updates each collector once.
+    several measures updates each collector once. Where a generated feature is no number, every value is NaN.
     """
 
     gallery: Gallery
@@ -208,6 +208,12 @@ class FeatureMeasure(Measure, ABC):
 
     def accumulate(self, generated: Examples, real: Examples) -> None:
         self.gallery.update(generated, real)
+
+    def compute(self) -> dict[str, Tensor]:
+        if self.collected.generated.finite:
+            return super().compute()
+        self._counted = self.counts()
+        return {name: torch.tensor(nan, dtype=torch.float64) for name in self.facts}
 
     def counts(self) -> dict[str, int]:
         collected = self.collected

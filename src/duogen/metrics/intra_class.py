@@ -15,7 +15,7 @@ class IntraClassFrechet(Frechet):
 
     Value `intra_class_frechet_<extractor>`, `intra_fid` on Inception: a squared distance in units of the features. A
     generated example's class is the one that the model was told. All classes of the real side weigh alike. With no more
-    examples of a class than features its covariance is singular: that is warned of, and stands in the protocol.
+    examples of a class than features its covariance is singular: that is remarked on, and stands in the protocol.
 
     `extractor`: of the features. Raises UserError at `compute` where a side has no labels, or a class fewer than 2
     examples. Miyato & Koyama 2018, section 5.
@@ -42,7 +42,6 @@ class IntraClassFrechet(Frechet):
                 given = f"{self.name} was computed from {count} example(s) of class {label} on one side"
                 raise UserError(given, "at least 2 of each class on each side", "evaluate on more examples")
         self._least = min(counts.values())
-        self.warn()
         sides = self.collected
         distances = [between(sides.generated.of_class(label), sides.real.of_class(label)) for label in classes]
         return {self.title: torch.stack(distances).mean()}

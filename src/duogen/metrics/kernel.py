@@ -72,7 +72,8 @@ class KernelDistance(FeatureMeasure):
 
     Values `kernel_distance_<extractor>` and `kernel_distance_<extractor>_standard_error`, `kid` on Inception. Near 0
     for equal distributions, where it may be negative, and not 0 for identical sets. The error is that of the estimate
-    from all examples, by the jackknife; no subsets are drawn.
+    from all examples, by the jackknife; no subsets are drawn. It is near the estimate's standard deviation where the
+    distributions differ, and about 1.4 times that, on the safe side, where they are equal.
 
     `extractor`: of the features. Works on blocks of 2,048 x 2,048 in float64: about 100 MiB + 32 KiB F beside the
     features. Raises UserError at `compute` with fewer than 3 examples on a side. Binkowski et al. 2018, section 4.1.

@@ -83,6 +83,10 @@ class Measure(Metric):
         """
         return {"name": self.name, "shape": list(self.shape), **self._counted}
 
+    def remarks(self) -> Sequence[str]:
+        """Sentences that a reader of the last values must have read; none where all is well."""
+        return ()
+
     def rows(self, values: Tensor) -> Tensor:
         """`values` (N, *shape) as vectors (N, D) in float64, beside the states."""
         if tuple(values.shape[1:]) != self.shape:

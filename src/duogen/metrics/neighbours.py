@@ -17,27 +17,28 @@ ROUNDING = 1e-12
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """|x_i - y_j|^2 (N, M) in float64; below 1e-12 of |x_i|^2 + |y_j|^2 it is rounding, and 0."""
+    """|x_i - y_j|^2 (N, M) in float64, up to 1e-12 of |x_i|^2 + |y_j|^2, which may be below 0."""
     x, y = x.double(), y.double()
-    scale = x.square().sum(1)[:, None] + y.square().sum(1)
-    distances = torch.addmm(scale, x, y.T, alpha=-2)
-    return distances.masked_fill_(distances <= ROUNDING * scale, 0)
+    return torch.addmm(y.square().sum(1), x, y.T, alpha=-2).add_(x.square().sum(1)[:, None])
 
 
 def radii(features: Tensor, k: int) -> Derived:
     """`squared` (N,): the squared distance of each of the features (N, F) to its k-th neighbour, itself left out."""
     found = []
     for start in range(0, len(features), BLOCK):
-        block = features[start : start + BLOCK]
-        best = block.new_zeros(len(block), 0, dtype=torch.float64)
+        block, nearest = features[start : start + BLOCK], []
         for other in range(0, len(features), BLOCK):
             distances = squared_distances(block, features[other : other + BLOCK])
             if other == start:
                 distances.fill_diagonal_(torch.inf)
-            best = torch.cat([best, distances], 1)
-            best = best.topk(min(k, best.shape[1]), dim=1, largest=False).values
-        found.append(best.amax(1))
+            nearest.append(distances.topk(min(k, distances.shape[1]), dim=1, largest=False).values)
+        found.append(torch.cat(nearest, 1).topk(k, dim=1, largest=False).values.amax(1))
     return {"squared": torch.cat(found)}
+
+
+def closed(squared: Tensor, features: Tensor) -> Tensor:
+    """Squared radii (N,) around features (N, F), so much wider that rounding puts no point of the rim outside."""
+    return squared + 2 * ROUNDING * features.double().square().sum(1)
 
 
 def proportions(generated: Tensor, real: Tensor, radii1: Tensor, radii2: Tensor, k: int) -> tuple[Tensor, ...]:
@@ -47,6 +48,7 @@ def proportions(generated: Tensor, real: Tensor, radii1: Tensor, radii2: Tensor,
     precision = mean_i [g_i in some B(r_j)], recall = mean_j [r_j in some B(g_i)],
     density = sum_ij [g_i in B(r_j)] / (k N), coverage = mean_j [some g_i in B(r_j)].
     """
+    radii1, radii2 = closed(radii1, generated), closed(radii2, real)
     balls = torch.zeros(len(generated), dtype=torch.int64)
     recalled, covered = torch.zeros(2, len(real), dtype=torch.bool)
     for i in range(0, len(generated), BLOCK):
@@ -54,7 +56,7 @@ def proportions(generated: Tensor, real: Tensor, radii1: Tensor, radii2: Tensor,
             rows, columns = slice(i, i + BLOCK), slice(j, j + BLOCK)
             distances = squared_distances(generated[rows], real[columns])
             inside = distances <= radii2[columns]
-            balls[rows] += inside.sum(1)
+            balls[rows] += inside.sum(1, dtype=torch.int32)
             covered[columns] |= inside.any(0)
             recalled[columns] |= (distances <= radii1[rows, None]).any(0)
     found = [(balls > 0).double(), recalled.double(), balls.double() / k, covered.double()]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from duogen.metrics.cache import TensorCache
 
 Derived = dict[str, Tensor]
+BLOCK = 2048
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class Side:
     def count(self) -> int:
         return len(self.features)
 
+    @cached_property
+    def finite(self) -> bool:
+        """Whether all features and logits are numbers."""
+        return all(bool(part.isfinite().all()) for part in (self.features, self.logits) if part is not None)
+
     def derived(self, name: str, compute: Callable[[Tensor], Derived]) -> Derived:
         """The named tensors that `compute` makes of the features, made once."""
         if name not in self._derived:
@@ -61,7 +68,8 @@ class Side:
         """Row numbers (N,) in an order of the features alone, so that neither batches nor ranks decide it."""
         generator = torch.Generator().manual_seed(0)
         direction = torch.randn(self.features.shape[1], generator=generator, dtype=torch.float64)
-        return (self.features.double() @ direction).argsort(stable=True)
+        places = [block.double() @ direction for block in self.features.split(BLOCK)]
+        return torch.cat(places).argsort(stable=True)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Itself: a side never changes."""

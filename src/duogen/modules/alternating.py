@@ -254,12 +254,15 @@ class AlternatingModule(EvaluatedModule):
             norm = norm.where(norm.isfinite(), norm.new_zeros(()))
         self.logged.add(f"train/{player}/gradient_norm", norm.detach(), counted, self.step + 1)
 
-    def average(self, player: str, stepped: bool) -> None:
-        """Takes the player's weights into their average, after the step and what `after_turn` made of it."""
-        if stepped and player in self.averages:
-            average = self.averages[player]
+    def average(self, turn: Turn, stepped: bool) -> None:
+        """Takes the player's weights into their average, after the step and what `after_turn` made of it.
+
+        Steps that only regularise are between two averages: StyleGAN2 averages once per batch.
+        """
+        if stepped and turn.player in self.averages and turn.objective not in self.lazy_objectives:
+            average = self.averages[turn.player]
             assert isinstance(average, MovingAverage)
-            average.update(self.players[player], self.progress.updates[player])
+            average.update(self.players[turn.player], self.progress.updates[turn.player])
 
     def on_validation_epoch_end(self) -> None:
         """Collects the values, and ticks the schedules that follow one of them."""

@@ -1,7 +1,9 @@
 """The half of a module that is evaluated: measures, the real examples they see, and what else is worth a look."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import torch
 from pytorch_lightning import LightningModule
@@ -25,7 +27,8 @@ class EvaluatedModule(LightningModule):
         self.seed = 0
         self.measured: dict[str, float] = {}
         self.seen: dict[str, Tensor] = {}
-        self._real_sets: dict[str, RealSet] = {}
+        self._remarked: set[str] = set()
+        self._checksums: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
     @property
     def owner(self) -> str:
@@ -59,10 +62,18 @@ class EvaluatedModule(LightningModule):
     def held_out(self) -> RealSet:
         """The real examples that this evaluation sees."""
         split = "validate" if self.trainer.state.fn == "fit" else "test"
-        if split not in self._real_sets:
-            datamodule: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-            self._real_sets[split] = RealSet(datamodule.checksum(), split, len(datamodule.splits[split]))
-        return self._real_sets[split]
+        datamodule: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        if datamodule not in self._checksums:
+            self._checksums[datamodule] = datamodule.checksum()
+        return RealSet(self._checksums[datamodule], split, len(datamodule.splits[split]))
+
+    def remark(self) -> None:
+        """Says on stderr, once for each measure, what a reader of its values must know; the first rank speaks."""
+        for name, measure in self.measures.items():
+            remarks = measure.remarks()
+            if remarks and name not in self._remarked and self.trainer.is_global_zero:
+                self._remarked.add(name)
+                print(*(f"note: {remark}" for remark in remarks), sep="\n", file=sys.stderr, flush=True)
 
     def on_validation_epoch_start(self) -> None:
         self.seen = {name: torch.zeros(2, dtype=torch.float64) for name in self.observations}
@@ -83,6 +94,7 @@ class EvaluatedModule(LightningModule):
             for measure in self.measures.values()
             for name, value in measure.compute().items()
         }
+        self.remark()
         for name, sums in self.seen.items():
             total, count = summed(sums.to(self.device)).tolist()
             self.measured[f"{split}/{self.owner}/{name}"] = total / max(count, 1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from duogen.augmentations.augmentation import Augmentation
 from duogen.errors import UserError
-from duogen.modules.alternating import AlternatingModule
+from duogen.modules.generative import GenerativeModule
 from duogen.modules.penalising import at, of_discriminator, of_generator, penalised, watched
 from duogen.modules.turns import Turn
 from duogen.objectives.adversarial import Adversarial
@@ -18,7 +18,7 @@ from duogen.ramp import Ramp
 from duogen.records import Examples, Loss, Opinion
 
 
-class GAN(AlternatingModule):
+class GAN(GenerativeModule):
     """A generator G: (N, Z) -> (N, *shape) against a discriminator D: (M, m C, H, W) -> (M,) logits, M = N / m.
 
     The discriminator minimises mean L_D(D(T x), D(T G(z))) + sum_k weight_k penalty_k, the generator mean
@@ -33,8 +33,8 @@ class GAN(AlternatingModule):
         augmentation: T, applied to real and generated examples alike in both turns, or null.
         latent_dim: dimension Z of the noise, >= 1.
         pack: m, how many examples the discriminator judges together, >= 1 (Lin et al. 2018); it divides the batch.
-        top_k: the share of generated examples, those with the highest logits, that the generator learns from, in
-            (0, 1], constant or a function of the step (Sinha et al. 2020, section 3).
+        top_k: the share of generated examples, those that look most real to the discriminator, that the generator
+            learns from, in (0, 1], constant or a function of the step (Sinha et al. 2020, section 3).
         classes: how many classes both networks are told, those of the batch for generated examples too, or null.
         weight_clip: the discriminator's parameters are clamped to [-weight_clip, weight_clip] after its turns
             (Arjovsky et al. 2017, algorithm 1), or null.
@@ -55,7 +55,7 @@ class GAN(AlternatingModule):
         classes: int | None,
         weight_clip: float | None,
     ) -> None:
-        super().__init__()
+        super().__init__(latent_dim, classes)
         if weight_clip is not None and not weight_clip > 0:
             raise UserError(f"weight_clip={weight_clip}", "more than 0, or null", "e.g. model.weight_clip=0.01")
         if pack < 1:
@@ -65,8 +65,7 @@ class GAN(AlternatingModule):
         self.generator, self.discriminator = generator, discriminator
         self.adversarial, self.augmentation = adversarial, augmentation
         self.penalties = nn.ModuleDict(dict(penalties))
-        self.latent_dim, self.pack, self.top_k = latent_dim, pack, top_k
-        self.classes, self.weight_clip = classes, weight_clip
+        self.pack, self.top_k, self.weight_clip = pack, top_k, weight_clip
         self.regularisers = list(penalties.items())
         parts = [adversarial, augmentation, *penalties.values()]
         self.reacting = [part for part in parts if part is not None and part.reacts]
@@ -97,23 +96,6 @@ class GAN(AlternatingModule):
         """Batch norm and spectral norm move in both networks' training forwards, whoever acts; feedback follows."""
         return ("generator.", "discriminator.", "adversarial.", "augmentation.", "penalties.")
 
-    @property
-    def gaussian(self) -> int:
-        """How many of the noise's components, the first ones, are normal: all of them here."""
-        return self.latent_dim
-
-    def noise(self, count: int) -> Tensor:
-        """z ~ N(0, I) of shape (count, Z), from the device's default generator."""
-        return torch.randn(count, self.latent_dim, device=self.device)
-
-    def labels(self, batch: Examples) -> Tensor | None:
-        """The classes (N,) that both players are told; None where there are none."""
-        if self.classes is None:
-            return None
-        if batch.labels is None:
-            raise UserError("a conditional model on data without labels", "data with classes", "use model=gan")
-        return batch.labels
-
     def logits(self, output: Tensor) -> Tensor:
         """The logits (M,) in what the discriminator says: all of it, or the first of its columns (M, 1 + K)."""
         return (output if output.ndim == 1 else output[:, 0]).float()
@@ -139,7 +121,7 @@ class GAN(AlternatingModule):
             labels=labels,
             judge=lambda examples: discriminator(self.augmented(examples), *told),
             critic=lambda examples: self.logits(discriminator.forward(self.augmented(examples), *told)),
-            features=lambda examples: discriminator.features(self.augmented(examples)),
+            features=lambda examples: discriminator.features(self.augmented(examples)).float(),
             generate=generate,
             styles=lambda noise: generator.styles(noise, *told),
             render=lambda styles: self.packed(generator.render(styles, *told)),
@@ -218,11 +200,12 @@ class GAN(AlternatingModule):
         return [(name, penalty) for name, penalty in self.regularisers if not (penalty.twice and lazy)]
 
     def kept(self, logits: Tensor) -> Tensor | float:
-        """Weights (M,), of mean 1, that leave the top share of the logits (M,) alone."""
+        """Weights (M,), of mean 1, that leave the share alone whose logits (M,), or energies, look most real."""
         count = max(1, round(at(self.step, self.top_k) * len(logits)))
         if count == len(logits):
             return 1.0
-        best = torch.zeros_like(logits).index_fill_(0, logits.topk(count).indices, 1.0)
+        chosen = logits.topk(count, largest=not self.adversarial.energies).indices
+        best = torch.zeros_like(logits).index_fill_(0, chosen, 1.0)
         return best * (len(logits) / count)
 
     @torch.no_grad()
@@ -234,39 +217,18 @@ class GAN(AlternatingModule):
         if turn.player != "discriminator":
             return
         if "logits_real" in loss.observed and self.reacting:
-            real, fake = loss.observed["logits_real"], loss.observed["logits_fake"]
-            means = self.agreed(torch.stack([real.mean(), fake.mean(), real.sign().mean()]))
-            opinion = Opinion(*means, count=len(real) * self.pack * self.ranks)
+            opinion = self.shared_opinion(loss.observed["logits_real"], loss.observed["logits_fake"])
             for part in self.reacting:
                 part.react(opinion)
         if self.weight_clip is not None:
             for parameter in self.parameters_of("discriminator"):
                 parameter.clamp_(-self.weight_clip, self.weight_clip)
 
-    def drawn(self, count: int, generator: torch.Generator) -> Tensor:
-        """Noise (count, Z) on the CPU, from `generator` alone."""
-        return torch.randn(count, self.latent_dim, generator=generator)
-
-    def samples(self, count: int, generator: torch.Generator) -> Examples:
-        """`count` examples, their classes in turn where there are classes."""
-        labels = None if self.classes is None else torch.arange(count) % self.classes
-        return self.exampled(self.drawn(count, generator), labels)
-
-    def counterparts(self, batch: Examples, generator: torch.Generator) -> Examples:
-        return self.exampled(self.drawn(batch.count, generator), self.labels(batch))
-
-    def exampled(self, noise: Tensor, labels: Tensor | None) -> Examples:
-        return Examples(self.generate(noise, labels), None if labels is None else labels.to(self.device))
-
-    def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Examples (N, *shape) from noise (N, Z) by the evaluated generator: its average once that has begun."""
-        network = self.averaged("generator")
-        training = network.training
-        told = () if labels is None else (labels.to(self.device),)
-        with torch.no_grad():
-            values = network.eval()(noise.to(self.device), *told).float()
-        network.train(training)
-        return values
+    def shared_opinion(self, real: Tensor, fake: Tensor) -> Opinion:
+        """The opinion in this rank's logits (M,) and all others', whose shares of the batch may differ in size."""
+        sums = torch.stack([real.sum(), fake.sum(), real.sign().sum(), real.new_full((), len(real))])
+        *totals, judged = self.agreed(sums) * self.ranks
+        return Opinion(*(total / judged for total in totals), count=judged * self.pack)
 
     def observe(self, real: Examples, generated: Examples) -> Mapping[str, Tensor]:
         """The logits (M,) of held-out and of generated examples, raw: apart from training's they tell overfitting."""

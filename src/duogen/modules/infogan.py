@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy
 
 from duogen.augmentations.augmentation import Augmentation
 from duogen.errors import UserError
@@ -84,8 +84,9 @@ class InfoGAN(GAN):
         return self.joined(free, drawn, 2 * torch.rand(count, self.continuous, generator=generator) - 1)
 
     def joined(self, free: Tensor, categorical: Sequence[Tensor], continuous: Tensor) -> Tensor:
+        # Rows of the identity: to check its indices torch's one_hot reads them, except on CUDA.
         pairs = zip(categorical, self.categories, strict=True)
-        return torch.cat([free, *(one_hot(drawn, size).to(free.dtype) for drawn, size in pairs), continuous], 1)
+        return torch.cat([free, *(torch.eye(size, device=free.device)[drawn] for drawn, size in pairs), continuous], 1)
 
     def beside(self, loss: Loss, play: Play) -> Loss:
         """The loss with -log Q(c | G(z, c)) of the generated examples, (N,) each."""

@@ -193,7 +193,7 @@ class Alternate(Turns):
                 stepped = self.full(module, name) and module.update(turn, self.windows[name])
                 self.windows[name].close(module.parameters_of(turn.player))
                 module.after_turn(turn, loss)
-                module.average(turn.player, stepped)
+                module.average(turn, stepped)
 
 
 class Simultaneous(Turns):
@@ -225,4 +225,4 @@ class Simultaneous(Turns):
             window.close(module.parameters_of(turn.player))
         for name, loss in losses.items():
             module.after_turn(self.turns[name], loss)
-            module.average(self.turns[name].player, stepped[name])
+            module.average(self.turns[name], stepped[name])

@@ -85,7 +85,7 @@ class CodeReader(Reader):
     """The logit, and the posterior of the code that an example was made from, by one hidden layer of `width` units.
 
     (N, *shape) to (N, 1 + sum(categories) + 2 continuous): the logit, the logits of each categorical code in turn, the
-    means of the continuous codes, and as many numbers, unbounded, for their log-variances. The hidden layer has batch
+    means of the continuous codes, and as many numbers, unbounded, for their spread. The hidden layer has batch
     norm and LeakyReLU(0.1).
     Raises `UserError` for networks without features, for a categorical code of fewer than 2 values, where there is no
     code at all, and for a width below 1.

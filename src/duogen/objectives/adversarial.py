@@ -21,11 +21,13 @@ from duogen.records import Opinion
 class Adversarial(nn.Module, ABC):
     """The two losses of a GAN, both minimised; a `paired` one compares fake with real, so both turns need `real`.
 
-    One that `reacts` has registered buffers, which `react` updates after each of the discriminator's turns.
+    Outputs are high for what looks real, or low where they are `energies`. One that `reacts` has registered buffers,
+    which `react` updates after each of the discriminator's turns.
     """
 
     paired: ClassVar[bool] = False
     reacts: ClassVar[bool] = False
+    energies: ClassVar[bool] = False
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -154,6 +156,8 @@ class EnergyBased(Adversarial):
     Source: Zhao et al. 2017, eq. 1 and 2.
     """
 
+    energies = True
+
     def __init__(self, margin: float) -> None:
         super().__init__()
         if not 0 < margin < math.inf:
@@ -179,6 +183,7 @@ class Began(Adversarial):
     """
 
     reacts = True
+    energies = True
     balance: Tensor
 
     def __init__(self, gamma: float, gain: float) -> None:
