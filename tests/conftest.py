@@ -8,6 +8,16 @@ os.environ["DUOGEN_CACHE"] = tempfile.mkdtemp(prefix="duogen-cache-")
 os.environ["WANDB_MODE"] = "offline"  # whoever is logged in
 
 
+def pytest_terminal_summary(terminalreporter):
+    """The counts that tests report, summed over them."""
+    counts = {}
+    for report in terminalreporter.stats.get("passed", []):
+        for name, count in report.user_properties:
+            counts[name] = counts.get(name, 0) + count
+    for name, count in counts.items():
+        terminalreporter.write_line(f"{count:,} {name}")
+
+
 def pytest_sessionfinish(session, exitstatus):
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []

@@ -97,7 +97,7 @@ def play(chosen):
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_every_combination_trains_or_is_refused_by_name(share, monkeypatch, capsys):
+def test_every_combination_trains_or_is_refused_by_name(share, monkeypatch, record_property):
     broken, trained = {}, 0
     for chosen in COMBINATIONS[share::SHARES]:
         name, because = " ".join(chosen), None
@@ -116,14 +116,14 @@ def test_every_combination_trains_or_is_refused_by_name(share, monkeypatch, caps
             broken[name] = f"refused: {because}; the table says {REFUSED.get(name, 'that it trains')}"
         elif because is not None and REFUSED[name] not in because:
             broken[name] = f"refused for another reason: {because}"
-    with capsys.disabled():
-        print(f"\ncombinations {share + 1}/{SHARES}: {trained} trained two batches")
+    record_property("combinations that trained two batches", trained)
+    record_property("combinations refused by name", len(COMBINATIONS[share::SHARES]) - trained)
     assert broken == {}
     assert trained >= 0.7 * len(COMBINATIONS[share::SHARES])
 
 
 def test_all_that_is_on_disk_was_combined():
     count = sum(map(len, OPTIONS.values()))
-    print(f"{count} options, {len(PAIRS)} pairs of two roles, {len(REFUSED)} of these refused by name")
+    assert len(COMBINATIONS) == count + len(PAIRS) == 1300
     assert {role: len(options) for role, options in OPTIONS.items()} == COUNTS
     assert set(REFUSED) <= {" ".join(chosen) for chosen in COMBINATIONS}

@@ -29,9 +29,7 @@ class Row:
         """The refusal, with both sides as the config has them."""
         sides = " with ".join(next(_holding(config, path, wanted)) for path, wanted in self.given.items())
         needed = [
-            path if wanted == "set" else f"{path}={_text(wanted)}"
-            for any_ in self.needs_any
-            for path, wanted in any_.items()
+            path if wanted == "set" else _said(path, wanted) for any_ in self.needs_any for path, wanted in any_.items()
         ]
         without = f" without any of {', '.join(needed)}" if needed else ""
         allowed = " or ".join(needed) or "each without the other"
@@ -58,7 +56,7 @@ def _holding(config: Any, path: str, wanted: Any) -> Iterator[str]:
     """What stands in the config where the path leads, wherever it is as wanted."""
     for place, value in _found(config, path):
         if _is(value, wanted):
-            yield place if isinstance(value, Mapping) else f"{place}={_text(value)}"
+            yield place if isinstance(value, Mapping) else _said(place, value)
 
 
 def _found(node: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -79,6 +77,13 @@ def _is(value: Any, wanted: Any) -> bool:
         size = len(value) if isinstance(value, Mapping) else value
         return isinstance(size, int | float) and size > wanted["more_than"]
     return value == wanted
+
+
+def _said(path: str, value: Any) -> str:
+    """A setting in words: of a class, its name alone."""
+    if path.endswith("._target_"):
+        return f"{path.removesuffix('._target_')} {str(value).rpartition('.')[2]}"
+    return f"{path}={_text(value)}"
 
 
 def _text(value: Any) -> str:
