@@ -22,7 +22,7 @@ def main() -> None:
         for pack, runs in done.items():
             title = "GAN" if pack == 1 else f"PacGAN{pack}"
             epochs = sorted({one["steps"] / STEPS_PER_EPOCH for one in runs})
-            told = ", ".join(f"{number:g}" for number in epochs) or "-"
+            told = ", ".join(f"{number:g}, budget 1/{400 / number:g}" for number in epochs) or "not run"
             cells = [interval([value(one, name) for one in runs]) for name in NAMES]
             print(f"| {data} | {title} | {len(runs)} | {told} | {' | '.join(cells)} |")
             print(f"| {data} | {title}, paper | 10 | 400 | {' | '.join(PAPER[data, pack])} |")
