@@ -186,11 +186,11 @@ class AlternatingModule(EvaluatedModule):
         return torch.autocast(self.device.type, enabled=False) if self._mixed else nullcontext()
 
     def record(self, turn: Turn, loss: Loss) -> dict[str, Tensor]:
-        """Notes every term of the loss for the next row and returns the sums."""
+        """Notes every term of the loss for the next row and returns the sums; what is observed, at the row's step."""
         sums = loss.sums()
         for name, value in sums.items():
             self.logged.add(f"train/{turn.player}/{name}", value.detach(), loss.count, self.step + 1)
-        for name, value in loss.observed.items():
+        for name, value in loss.observed.items() if self.watched else ():
             whole = value.sum() if value.dim() else value * loss.count
             self.logged.add(f"train/{turn.player}/{name}", whole, loss.count, self.step + 1)
         return sums

@@ -173,7 +173,9 @@ class GAN(GenerativeModule):
         if self.adversarial.paired:
             with torch.no_grad():
                 real_logits = self.logits(play.judge(play.real))
-        adversarial = self.adversarial.generator(fake_logits, real_logits) * self.kept(fake_logits)
+        adversarial = self.adversarial.generator(fake_logits, real_logits)
+        if self.top_k != 1:
+            adversarial = adversarial * self.kept(fake_logits)
         play = replace(play, real_logits=real_logits, fake_logits=fake_logits, fake_output=fake)
         loss = self.beside(Loss({"adversarial": adversarial}, count=len(adversarial)), play)
         return penalised(loss, of_generator(self.prompt("generator_penalties")), play, self.step)

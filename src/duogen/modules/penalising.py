@@ -35,6 +35,8 @@ def of_generator(penalties: Named) -> list[Due]:
 
 def penalised(loss: Loss, dues: Iterable[Due], play: Play, step: int) -> Loss:
     """The loss with the terms of all that is due; what differentiates twice is taken in full precision."""
+    if not (dues := list(dues)):
+        return loss
     precise = replace(play, real=play.real.float(), fake=play.fake.float())
     for due in dues:
         with full_precision(play.real.device) if due.twice else nullcontext():
