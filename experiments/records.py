@@ -1,13 +1,23 @@
-"""What run folders say, as numbers with intervals."""
+"""What a sweep's run folders say, as numbers with intervals."""
 
 import json
-from collections.abc import Sequence
-from math import sqrt
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, variance
 from typing import Any
 
-from scipy.stats import t
+from duogen.report import statistics
+from duogen.sweep.reading import plan
+
+
+def folders(sweep: Path, **setting: str) -> list[Path]:
+    """The run folders of a sweep's trials whose setting has these values, in the order of the seeds."""
+    trials = plan(sweep)["trials"] if (sweep / "sweep.yaml").is_file() else []
+    chosen = [trial for trial in trials if is_of(trial["setting"], setting)]
+    return [sweep / trial["key"] for trial in sorted(chosen, key=lambda trial: trial["seed"])]
+
+
+def is_of(setting: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(setting.get(name) == value for name, value in wanted.items())
 
 
 def record(folder: Path) -> dict[str, Any] | None:
@@ -24,20 +34,17 @@ def value(found: dict[str, Any], name: str, real: bool = False) -> float:
 
 def interval(values: Sequence[float]) -> str:
     """Mean and half width of Student's 95 % interval of the mean."""
-    if len(values) < 2:
-        return f"{fmean(values):.3g}" if values else "not run"
-    half = t.ppf(0.975, len(values) - 1) * sqrt(variance(values) / len(values))
-    return f"{fmean(values):.3g} ± {half:.2g}"
+    if not values:
+        return "not run"
+    found = statistics.estimate(values)
+    return f"{found.mean:.3g}" if found.half is None else f"{found.mean:.3g} ± {found.half:.2g}"
 
 
 def difference(a: Sequence[float], b: Sequence[float]) -> str:
     """mean(a) - mean(b) with Welch's 95 % interval."""
-    if min(len(a), len(b)) < 2:
+    found = statistics.difference(a, b)
+    if found is None:
         return "not run"
-    va, vb = variance(a) / len(a), variance(b) / len(b)
-    if va + vb == 0:
-        return f"{fmean(a) - fmean(b):+.3g} (no spread)"
-    freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
-    half = t.ppf(0.975, freedom) * sqrt(va + vb)
-    middle = fmean(a) - fmean(b)
-    return f"{middle:+.3g} [{middle - half:+.3g}, {middle + half:+.3g}]"
+    if found.half is None:
+        return f"{found.mean:+.3g} (no spread)"
+    return f"{found.mean:+.3g} [{found.mean - found.half:+.3g}, {found.mean + found.half:+.3g}]"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ def alone(tmp_path, monkeypatch):
     """An empty folder and no data; a run that begins is a failure."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DUOGEN_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(trial.Trial, "run", lambda self: pytest.fail("a run was begun"))
+    monkeypatch.setattr(trial.Run, "run", lambda self: pytest.fail("a run was begun"))
 
 
 def refused(arguments, tmp_path, capsys):
@@ -174,7 +175,36 @@ MISTAKES_ON_RING = {
     "name=[a]": "run_dir=PATH",
     "generator._target_=os.system": "generator._target_=os.system",
     "+generator._partial_=true": "_partial_",
-    "-m seed=0,1": "drop -m",
+    "--detach seed=1": "duogen train -m ... --detach",
+    "sweep=adversarial seed=1": "sweep=adversarial seed=1",
+    "-m adversarial=hinge,hing": "allowed: hinge",
+    "-m adversarial=glob(x*)": "matches nothing",
+    "-m optimizer.lr=interval(0,1)": "hydra/sweeper=optuna",
+    "-m seed=0,x": "whole numbers",
+    "-m seed=range(0)": "seed=range(5)",
+    "-m seed=0,1 run_dir=here": "hydra.sweep.dir=PATH",
+    "-m seed=0,1 resume=last": "resume with -m",
+    "-m seed=0,1 name=a,b": "name=a,b",
+    "-m seed=0,1 name=../up": "hydra.sweep.dir=PATH",
+    "-m sweep=adversarials": "allowed: adversarial",
+    "-m generator.width=8,16 generator.widht=3": "generator.width",
+    "-m generator.widht=8,16": "generator.width",
+    "-m optimizer.lr=fast,1e-3": "optimizer.lr=fast",
+    "-m adversarial=hinge,wasserstein": "hydra.sweeper.refused=skip",
+    "-m log_every=1,2": "are the same run",
+    "-m seed=0,1 hydra.sweeper.refused=maybe": "stop, skip",
+    "-m seed=0,1 hydra.sweeper.fail_fast_after=0": "fail_fast_after=0",
+    "-m seed=0,1 hydra.sweeper.settings={a:3}": "+hydra.sweeper.settings={a:3}",
+    "-m seed=0,1 +hydra.sweeper.settings={a:3}": "hydra.sweeper.settings.a=3",
+    "-m seed=0,1 hydra.sweeper.parms={}": "hydra.sweeper.params",
+    "-m seed=0,1 hydra/launcher=pol": "hydra/launcher=pool",
+    "-m seed=0,1 hydra/sweeper=grd": "hydra/sweeper=grid",
+    "-m seed=0,1 hydra.launcher.slots=[a,a]": "different names",
+    "-m seed=0,1 hydra.launcher.slots=abc": "slots=abc",
+    "-m seed=0,1 hydra.launcher.threads=0": "threads=0",
+    "-m seed=0,1 hydra.launcher.slots=[a] trainer=ddp_cpu": "asks for 2 slots",
+    "-m seed=0,1 --detach": "hydra/launcher=slurm",
+    "-m seed=0,1 trial.timeout=-1": "trial.timeout=-1",
     "--allow nonsense": "--allow",
     "--config-dir /nonexistent": "/nonexistent",
 }
@@ -200,6 +230,12 @@ def test_a_mistake_in_a_small_run_leaves_nothing(mistake, tmp_path, capsys):
         ("check adversarial=hing", "hinge"),
         ("check log_every=0", "log_every=0"),
         ("data fetch", "data list"),
+        ("sweep", "sweep status DIR"),
+        ("sweep status", "sweep status DIR"),
+        ("sweep status nothing", "nothing"),
+        ("sweep state x", "sweep status DIR"),
+        ("sweep export-wandb nothing", "allowed: "),
+        ("sweep export-wandb generators to=x", "out=..."),
         ("data fetch mist", "allowed: mnist"),
         ("data drop mnist", "data fetch NAME"),
         ("evaluate", "give checkpoint=PATH"),
@@ -229,7 +265,7 @@ def test_classes_of_the_users_own_come_from_the_working_folder_and_only_if_allow
         "from duogen.networks.dense import MlpGenerator\nclass Own(MlpGenerator): ...\n"
     )
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(trial.Trial, "run", lambda self: type(self.module.generator).__qualname__ != "Own")
+    monkeypatch.setattr(trial.Run, "run", lambda self: type(self.module.generator).__qualname__ != "Own")
     monkeypatch.setattr(begin, "show", lambda folder: None)
     command = ["train", *RING, "generator._target_=my_nets.Own", f"run_dir={tmp_path / 'run'}"]
     assert main(command) == 2
@@ -250,3 +286,24 @@ def test_data_list_tells_what_is_there(capsys):
     assert "not there: duogen data fetch mnist" in shown
     assert main(["data", "fetch", "digits"]) == 0
     assert "needs no download" in capsys.readouterr().out
+
+
+def test_a_sweep_without_m_names_the_command(capsys):
+    assert main(["train", "sweep=generators", "seed=range(3)"]) == 2
+    assert "do: duogen train -m sweep=generators " in capsys.readouterr().err
+
+
+def test_a_sweep_is_handed_its_command(monkeypatch):
+    seen = []
+    monkeypatch.setattr("duogen.sweep.run.sweep", lambda *given: seen.append(given) or 7)
+    assert main(["train", "-m", "seed=0,1", "--config-dir", "mine", "--allow", "my_nets."]) == 7
+    assert main(["train", "seed=0,1", "--multirun", "--detach"]) == 7
+    assert seen == [(["seed=0,1"], Path("mine"), ["my_nets."], False), (["seed=0,1"], None, [], True)]
+
+
+def test_the_status_of_a_sweep_is_told(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr("duogen.sweep.results.status", lambda folder: seen.append(folder) or 0)
+    assert main(["sweep", "status", str(tmp_path)]) == 0
+    assert main(["sweep", "status", "~/x"]) == 0
+    assert seen == [tmp_path, Path("~/x").expanduser()]

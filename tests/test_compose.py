@@ -3,12 +3,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from duogen import conftree
 from duogen.compose import compose
 from duogen.conftree import FLAGS
 from duogen.errors import UserError
+from duogen.loading import searching
 
 FILES = {
     "train.yaml": """
@@ -351,3 +353,49 @@ def test_composing_the_shipped_tree_imports_nothing_heavy():
     code = "import sys, duogen.compose as c; c.compose([]); print(sorted({'torch', 'numpy'} & {*sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_configs_may_be_composed_while_a_sweep_is_set_up(shipped):
+    outer = GlobalHydra.instance().hydra
+    with searching([shipped]) as lines:
+        sweep = GlobalHydra.instance().hydra
+        assert lines == ["hydra.searchpath=[]"]
+        assert compose(["seed=8"]).config["seed"] == 8
+        refused("generator=dcgann")
+        assert GlobalHydra.instance().hydra is sweep
+        assert GlobalHydra.instance().config_loader().list_groups("")
+    assert GlobalHydra.instance().hydra is outer
+
+
+def test_a_sweep_that_fails_leaves_hydra_as_it_was(shipped):
+    outer = GlobalHydra.instance().hydra
+    with pytest.raises(ArithmeticError), searching([shipped]):
+        raise ArithmeticError
+    assert GlobalHydra.instance().hydra is outer
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["seed=5"],
+        ["generator=dcgan", "seed=5"],
+        ["penalty=[r1,r2]", "penalties.r1.weight=2", "optimizer.lr=3"],
+        ["experiment=paper", "optimizers.generator.lr=1"],
+        ["+optimizer.amsgrad=true", "~optimizer.betas"],
+    ],
+)
+def test_many_configs_of_one_tree_are_what_each_alone_would_be(overrides):
+    known = {}
+    for given in (overrides, ["seed=7", *overrides], overrides):
+        assert compose(given, None, known) == compose(given)
+
+
+def test_a_mistake_among_many_is_told_as_it_is_alone():
+    known = {}
+    compose(["seed=1"], None, known)
+    for given in ("optimizer.lrr=1", "seed.x=1", "generator=dcgann", "name=${seed.x}", "encoder=mlp"):
+        alone = refused(given)
+        with pytest.raises(UserError) as caught:
+            compose([given], None, known)
+        assert str(caught.value) == str(alone)
+    assert compose(["seed=1"], None, known) == compose(["seed=1"])

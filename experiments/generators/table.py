@@ -5,14 +5,16 @@ from typing import Any
 
 import torch
 import yaml
-from experiments.generators.run import DATA, GENERATORS, RUNS, SEEDS
-from experiments.records import interval, record, value
+from experiments.records import folders, interval, record, value
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from duogen.experiment.check import imagined
 from duogen.files import write_atomic
 
+RUNS = Path("runs/generators_mnist")
+DATA = ("mnist", "fashion_mnist")
+GENERATORS = ("mlp", "dcgan", "resnet", "attention", "style", "transformer", "recurrent")
 GALLERY = Path("docs/gallery")
 VALUES = ("frechet_lenet", "density_lenet", "coverage_lenet", "precision_lenet", "recall_lenet")
 KEPT = 0.5  # the size of a grid in the gallery
@@ -35,8 +37,7 @@ def rows(data: str) -> list[str]:
     ]
     floor: list[dict[str, Any]] = []
     for generator in GENERATORS:
-        folders = [RUNS / f"{data}-{generator}-{seed}" for seed in SEEDS]
-        done = {folder: one for folder in folders if (one := record(folder))}
+        done = {run: one for run in folders(RUNS, setting=generator, data=data) if (one := record(run))}
         if not done:
             found.append(f"| `{generator}` | 0 | | | | {' | '.join(['not run'] * len(VALUES))} |")
             continue
@@ -55,9 +56,8 @@ def pictures(data: str) -> list[str]:
     """The last grid of the first seed of each generator, made small."""
     shown = []
     for generator in GENERATORS:
-        grids = sorted(
-            (RUNS / f"{data}-{generator}-{SEEDS[0]}" / "samples").glob("*.png"), key=lambda p: p.stat().st_mtime
-        )
+        first = next(iter(folders(RUNS, setting=generator, data=data)), RUNS)
+        grids = sorted((first / "samples").glob("*.png"), key=lambda path: path.stat().st_mtime)
         if grids:
             image = Image.open(grids[-1]).convert("L")
             size = (round(image.width * KEPT), round(image.height * KEPT))

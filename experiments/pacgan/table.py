@@ -1,8 +1,13 @@
 """The table of the PacGAN runs, from their records alone, with the paper's figures beside."""
 
-from experiments.pacgan.run import DATA, PACKS, RUNS, SEEDS, STEPS_PER_EPOCH
-from experiments.records import difference, interval, record, value
+from pathlib import Path
 
+from experiments.records import difference, folders, interval, record, value
+
+RUNS = Path("runs/pacgan")
+DATA = ("ring", "grid")
+PACKS = (1, 2)
+STEPS_PER_EPOCH = 1000
 NAMES = {"modes_found": "modes", "high_quality": "high quality", "mode_entropy_gap": "entropy gap, nats"}
 # Lin et al. 2018, table 1: means of ten trials after 400 epochs; its third figure is the reverse KL divergence.
 PAPER = {
@@ -17,7 +22,9 @@ def main() -> None:
     print("| data | model | n | epochs | " + " | ".join(NAMES.values()) + " |")
     print("|---|---|---|---|---|---|---|")
     for data in DATA:
-        found = {pack: [record(RUNS / f"{data}-{pack}-{seed}") for seed in SEEDS] for pack in PACKS}
+        found = {
+            pack: [record(run) for run in folders(RUNS, experiment=f"pacgan_{data}", pack=str(pack))] for pack in PACKS
+        }
         done = {pack: [one for one in runs if one] for pack, runs in found.items()}
         for pack, runs in done.items():
             title = "GAN" if pack == 1 else f"PacGAN{pack}"

@@ -4,12 +4,9 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from duogen.errors import UserError, nearest
-
-if TYPE_CHECKING:
-    from duogen.compose import Composed
 
 DESCRIBED = (
     (
@@ -38,11 +35,16 @@ DESCRIBED = (
         "[overrides]",
     ),
     ("data", "What data there is, and how to get it.", "duogen data fetch mnist", "list | fetch NAME"),
+    (
+        "sweep",
+        "What a sweep has done, and its search space as a W&B sweep file.",
+        "duogen sweep status runs/generators",
+        "status DIR | export-wandb NAME [out=FILE.yaml]",
+    ),
     ("doctor", "Versions, devices, data and login, against what is tested.", "duogen doctor", ""),
 )
 
 
-ENDLESS = 2**62
 WHERE = ("resume", "fresh", "run_dir", "name", "model", "data", "experiment")
 
 
@@ -71,7 +73,8 @@ def parser() -> argparse.ArgumentParser:
             "--config-dir", type=Path, metavar="DIR", help="a folder of your own YAML files beside ours"
         )
         if name == "train":
-            command.add_argument("-m", "--multirun", action="store_true", help="a sweep")
+            command.add_argument("-m", "--multirun", action="store_true", help="a sweep: many runs")
+            command.add_argument("--detach", action="store_true", help="leave a sweep to the cluster's queue")
     return top
 
 
@@ -112,46 +115,22 @@ def version() -> str:
 
 def train(options: argparse.Namespace) -> int:
     if options.multirun:
-        raise UserError("-m was given", "one run at a time, until sweeps are there", "drop -m: it comes with sweeps")
+        from duogen.sweep.run import sweep
+
+        return sweep(options.arguments, options.config_dir, options.allow, options.detach)
+    if options.detach:
+        raise UserError("--detach without -m", "duogen train -m ... --detach", "add -m, or drop --detach")
+    if named := [given for given in options.arguments if given.partition("=")[0] == "sweep"]:
+        raise UserError(
+            f"{named[0]} without -m", "a sweep has many runs", f"duogen train -m {' '.join(options.arguments)}"
+        )
     overrides, place = continued(list(options.arguments), options.config_dir)
-    composed = whole_config(overrides, options)
+    from duogen.complete import complete
+
+    composed = complete(overrides, options.config_dir, options.allow)
     from duogen.experiment import begin
 
     return begin.train(composed.config | place, composed.choices, overrides, options.allow)
-
-
-def whole_config(overrides: list[str], options: argparse.Namespace) -> "Composed":
-    """The composed config; where another limit than steps ends the run, what depends on its length follows."""
-    from duogen.compose import compose
-    from duogen.experiment import pairs
-
-    composed = known(overrides, options)
-    config = composed.config
-    pairs.refuse(config)
-    budget = config["budget"]
-    if any(limit is not None for limit in (budget["epochs"], budget["samples"], *budget["updates"].values())):
-        from duogen.experiment.resolve import limit
-
-        if config["trainer"]["max_steps"] is None:
-            config = compose([*composed.overrides, f"trainer.max_steps={ENDLESS}"], options.config_dir).config
-        steps = limit(config, options.allow)
-        if steps != composed.config["trainer"]["max_steps"]:
-            return compose([*composed.overrides, f"trainer.max_steps={steps}"], options.config_dir)
-    return composed
-
-
-def known(overrides: list[str], options: argparse.Namespace) -> "Composed":
-    """The composed config with what only the data's own files know, wherever the config repeats it."""
-    from duogen.compose import compose
-
-    composed = compose(overrides, options.config_dir)
-    if composed.config["data"].get("sha256", "") is not None:
-        return composed
-    from duogen.experiment.resolve import facts
-
-    found = {f"data.{name}": value for name, value in facts(composed.config, options.allow).items()}
-    given = [f"{name}={'null' if value is None else value}" for name, value in found.items() if name != "data.root"]
-    return compose([*overrides, *given], options.config_dir)
 
 
 def continued(overrides: list[str], config_dir: Path | None) -> tuple[list[str], dict[str, str]]:
@@ -177,7 +156,9 @@ def continued(overrides: list[str], config_dir: Path | None) -> tuple[list[str],
 
 
 def check(options: argparse.Namespace) -> int:
-    composed = whole_config(list(options.arguments), options)
+    from duogen.complete import complete
+
+    composed = complete(options.arguments, options.config_dir, options.allow)
     from duogen.experiment.check import check
 
     return check(composed.config, composed.choices, options.allow)
@@ -222,13 +203,38 @@ def data(options: argparse.Namespace) -> int:
     raise UserError(f"data {' '.join(options.arguments)}", "data list, data fetch NAME", "e.g. duogen data fetch mnist")
 
 
+def sweep(options: argparse.Namespace) -> int:
+    match options.arguments:
+        case ["status", folder]:
+            from duogen.sweep.results import status
+
+            return status(Path(folder).expanduser())
+        case ["export-wandb", name, *rest]:
+            given = settings(rest, {"out": ""})
+            from duogen.sweep.export import export
+
+            return export(name, options.config_dir, path(given, "out") if given["out"] else None)
+    raise UserError(
+        f"sweep {' '.join(options.arguments)}", "sweep status DIR, sweep export-wandb NAME",
+        "e.g. duogen sweep status runs/generators",
+    )  # fmt: skip
+
+
 def doctor(options: argparse.Namespace) -> int:
     from duogen.experiment.doctor import doctor
 
     return doctor()
 
 
-COMMANDS = {"train": train, "evaluate": evaluate, "sample": sample, "check": check, "data": data, "doctor": doctor}
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "sample": sample,
+    "check": check,
+    "data": data,
+    "sweep": sweep,
+    "doctor": doctor,
+}
 
 
 def settings(arguments: Sequence[str], known: Mapping[str, str | None]) -> dict[str, str]:

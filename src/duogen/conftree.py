@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 
 from duogen.errors import UserError, nearest
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FLAGS = {
     "accumulate_grad_batches": "turns.<turn>.accumulate=N",
     "check_val_every_n_epoch": "validate_every=STEPS",
@@ -34,6 +36,10 @@ class Tree:
 
     def groups(self) -> list[str]:
         """Every group that has an option, in alphabetical order; Hydra's own are none of ours."""
+        return self._groups
+
+    @cached_property
+    def _groups(self) -> list[str]:
         files = (file.relative_to(folder) for folder in self.folders for file in folder.rglob("*.yaml"))
         return sorted({file.parent.as_posix() for file in files if file.parts[0] != "hydra" and len(file.parts) > 1})
 
@@ -46,7 +52,7 @@ class Tree:
         file = next((path for folder in self.folders if (path := folder / f"{name}.yaml").is_file()), None)
         try:
             text = file.read_text(encoding="utf-8") if file else ""
-            content = yaml.safe_load(text)
+            content = yaml.load(text, LOADER)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise broken(error, str(file)) from error
         if not isinstance(content, dict | None):

@@ -1,7 +1,7 @@
 """Frozen records that travel between the stages; this module imports nothing heavy."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+FAILED = ("failed", "oom", "timeout")
 
 
 class Batch(Protocol):
@@ -101,6 +103,8 @@ class RunRecord:
 
     `status` is running, done, failed, nan, oom, timeout, pruned, preempted or interrupted. `keys` are all that the
     folder answers to, several where a run was continued with more steps. `wall_s` sums over all its processes.
+    `failures` counts the ends that were failed, oom or timeout; `peak_memory` is in bytes of a GPU; `sweep` says what
+    a trial belongs to: group, phase, label, setting.
     """
 
     key: str
@@ -118,6 +122,14 @@ class RunRecord:
     checkpoints: Sequence[Mapping[str, Any]] = ()
     tracker: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
+    failures: int = 0
+    peak_memory: int | None = None
+    sweep: Mapping[str, Any] = field(default_factory=dict)
+
+    def end(self, status: str, error: str | None) -> "RunRecord":
+        """The record of this run once it has ended so."""
+        failures = self.failures + (status in FAILED)
+        return replace(self, status=status, error=error, failures=failures)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -68,3 +68,17 @@ def test_broken_settings_are_no_login(home):
     (home / ".netrc").write_text(PUBLIC)
     (home / ".netrc").chmod(0o600)
     assert not login.logged_in()
+
+
+@pytest.mark.parametrize(
+    ("environ", "found"),
+    [
+        ({"WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": "theirs"}, "theirs"),
+        ({"WANDB_RUN_ID": "theirs"}, "own"),
+        ({"WANDB_SWEEP_ID": "s"}, "own"),
+        ({"WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": ""}, "own"),
+        ({}, "own"),
+    ],
+)
+def test_only_a_sweeps_agent_gives_a_run_its_id(environ, found):
+    assert login.run_id(environ, "own") == found

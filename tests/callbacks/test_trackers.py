@@ -1,9 +1,11 @@
 import csv
 import inspect
 import json
+import os
 import struct
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -13,6 +15,7 @@ import yaml
 from PIL import Image
 
 from duogen.callbacks import trackers
+from duogen.callbacks.login import run_id
 from duogen.callbacks.trackers import Csv, Guarded, TensorBoard, TrackedRun, Tracker, WeightsAndBiases
 from duogen.errors import UserError
 
@@ -246,6 +249,16 @@ class FakeWandb(SimpleNamespace):
 
 
 @pytest.fixture
+def fresh_wandb():
+    """W&B reads its environment once in a process."""
+    import wandb
+
+    wandb.teardown()
+    yield wandb
+    wandb.teardown()
+
+
+@pytest.fixture
 def fake(monkeypatch):
     def install(run: FakeRun, reachable: bool = True) -> FakeWandb:
         module = FakeWandb(run, reachable)
@@ -278,6 +291,16 @@ def test_wandb_sends_what_the_server_lacks_and_skips_what_it_has(tmp_path, fake,
     (call,) = module.calls
     assert (call["id"], call["resume"], call["reinit"], call["mode"]) == ("abc-0f3e2d", "allow", "create_new", None)
     assert (call["group"], call["tags"], call["name"]) == ("sweep", ["data=ring"], "gan-ring")
+    assert call["job_type"] is None
+
+
+def test_wandb_is_told_the_phase_and_no_tag_that_it_refuses(tmp_path, fake):
+    module = fake(FakeRun(step=0, offline=True))
+    tags = ["experiment=" + "x" * 60, "experiment=" + "x" * 61, "data=ring"]
+    WeightsAndBiases("duogen", None).open(replace(tracked(tmp_path), tags=tags, job_type="narrow"))
+    (call,) = module.calls
+    assert call["job_type"] == "narrow"
+    assert call["tags"] == ["experiment=" + "x" * 53, "data=ring"]
 
 
 def test_wandb_of_a_run_ahead_of_its_checkpoint_repeats_no_step(tmp_path, fake):
@@ -373,6 +396,7 @@ def test_wandb_offline_keeps_one_file_with_each_step_once(tmp_path, capfd):
     resumed.close(1)
     assert wandb.run is other
     other.finish()
+    wandb.teardown()  # waits until the files are whole
 
     (path,) = (tmp_path / "wandb").glob("offline-run-*/run-abc-0f3e2d.wandb")
     records = wandb_records(path)
@@ -397,3 +421,23 @@ def test_wandb_offline_keeps_one_file_with_each_step_once(tmp_path, capfd):
     assert [record.exit.exit_code for record in records if record.HasField("exit")] == [1]
     shown = capfd.readouterr()
     assert shown.out.count("W&B: offline") == 2
+
+
+def test_a_run_that_an_agent_started_is_the_agents(tmp_path, monkeypatch, fresh_wandb, capfd):
+    chosen = tmp_path / "chosen.yaml"
+    chosen.write_text("wandb_version: 1\ngenerator: {value: mlp}\noptimizer.lr: {value: 0.001}\n")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "swept")
+    monkeypatch.setenv("WANDB_RUN_ID", "theirs")
+    monkeypatch.setenv("WANDB_SWEEP_PARAM_PATH", str(chosen))
+    own = tracked(tmp_path)
+    began = TrackedRun(**{**vars(own), "id": run_id(os.environ, own.id), "job_type": "search"})
+    tracker = WeightsAndBiases("duogen", None)
+    assert tracker.open(began) == "theirs"
+    tracker.log(50, FIRST)
+    tracker.close(0)
+    fresh_wandb.teardown()  # waits until the file is whole
+    (path,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
+    assert path.name == "run-theirs.wandb"
+    (run,) = [record.run for record in wandb_records(path) if record.HasField("run")]
+    assert (run.sweep_id, run.run_group, run.job_type) == ("swept", "sweep", "search")
+    assert "Ignoring" not in capfd.readouterr().err

@@ -12,7 +12,7 @@ from contracts.test_compiled import Syncs
 from contracts.test_resume import STEPS, check_every_save_point
 from contracts.watch import Watch
 from duogen.augmentations.diffaugment import DiffAugment
-from duogen.experiment import assemble, ranks
+from duogen.experiment import assemble, crew
 from duogen.experiment.checkpoint import load
 from duogen.experiment.trial import Plan
 from duogen.modules.gan import GAN
@@ -79,7 +79,7 @@ def in_turn(work, plans, out):
 
 def on_two_ranks(work, configs, tmp_path):
     plans = {name: Plan(each, tmp_path / "runs" / name, allow=ALLOW) for name, each in configs.items()}
-    assert ranks.launch(in_turn, 2, work, plans, tmp_path) == 0
+    assert crew.launch(in_turn, 2, work, plans, tmp_path) == 0
 
 
 def test_ranks_end_with_equal_networks_and_equal_feedback(tmp_path):

@@ -7,7 +7,7 @@ import torch
 
 from contracts.cases import ALLOW, Case, found
 from contracts.rank_work import train_and_keep_gradients, train_and_keep_module
-from duogen.experiment import ranks
+from duogen.experiment import crew
 from duogen.experiment.folder import RunFolder
 from duogen.experiment.trial import Plan
 
@@ -35,7 +35,7 @@ def test_gradients_equal_those_of_one_process(overrides, tmp_path):
     (tmp_path / "b").mkdir()
     assert train_and_keep_gradients(Plan(one, tmp_path / "one", allow=ALLOW), tmp_path / "a") == 0
     plan = Plan(two, tmp_path / "two", allow=ALLOW)
-    assert ranks.launch(train_and_keep_gradients, 2, plan, tmp_path / "b") == 0
+    assert crew.launch(train_and_keep_gradients, 2, plan, tmp_path / "b") == 0
     expected = torch.load(tmp_path / "a" / "gradients-0.pt").double()
     for rank in range(2):
         found = torch.load(tmp_path / "b" / f"gradients-{rank}.pt").double()
@@ -44,7 +44,7 @@ def test_gradients_equal_those_of_one_process(overrides, tmp_path):
 
 
 def modules(config, tmp_path):
-    assert ranks.launch(train_and_keep_module, 2, Plan(config, tmp_path / "run", allow=ALLOW), tmp_path) == 0
+    assert crew.launch(train_and_keep_module, 2, Plan(config, tmp_path / "run", allow=ALLOW), tmp_path) == 0
     return [torch.load(tmp_path / f"module-{rank}.pt") for rank in range(2)]
 
 

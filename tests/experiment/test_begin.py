@@ -19,7 +19,7 @@ from contracts.test_resume import assert_equal, final, rows
 from duogen.callbacks.records import Records
 from duogen.cli import main
 from duogen.compose import compose
-from duogen.experiment import ranks
+from duogen.experiment import begin
 from duogen.experiment.folder import RunFolder
 
 RING = [*SMALL, *MLP, "latent_dim=3"]
@@ -42,7 +42,7 @@ composed = cache(lambda overrides, config_dir: compose(overrides, config_dir))
 def alone(tmp_path, monkeypatch):
     """A folder of the test's own; what takes time elsewhere is spared, and every signal handler is given back."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("duogen.compose.compose", lambda given, folder: deepcopy(composed(tuple(given), folder)))
+    monkeypatch.setattr("duogen.complete.compose", lambda given, folder, known: deepcopy(composed(tuple(given), folder)))
     monkeypatch.setattr("duogen.callbacks.samples.picture", lambda *_: Image.new("RGB", (3, 2)))
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
     before = {number: signal.getsignal(number) for number in numbers}
@@ -284,7 +284,7 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path, capsys):
 
 @pytest.mark.parametrize("more", [[], ["fresh=true"], ["fresh=true", "trainer.devices=2"]])
 def test_a_folder_that_a_living_process_holds_is_refused(more, once_at, monkeypatch, capsys):
-    monkeypatch.setattr(ranks, "launch", lambda *_: pytest.fail("ranks were launched"))
+    monkeypatch.setattr(begin, "run", lambda *_: pytest.fail("ranks were launched"))
     once_at(13, sending(signal.SIGTERM))
     assert train(*SPARSE, "run_dir=here") == 75
     folder = RunFolder(Path("here"))
@@ -430,7 +430,7 @@ def test_resume_contradicts_another_beginning(other, capsys, here):
 
 
 def test_another_number_of_ranks_is_another_run(monkeypatch, capsys, here):
-    monkeypatch.setattr(ranks, "launch", lambda *_: pytest.fail("ranks were launched"))
+    monkeypatch.setattr(begin, "run", lambda *_: pytest.fail("ranks were launched"))
     assert train(*SPARSE, "run_dir=here", "trainer.devices=2") == 2
     assert "trainer.devices: 1 there, 2 here" in capsys.readouterr().err
 
@@ -438,7 +438,7 @@ def test_another_number_of_ranks_is_another_run(monkeypatch, capsys, here):
 @pytest.mark.parametrize("mistake", ["data=mnist", "data.batch_size=200000", "data.shape=[3]"])
 def test_ranks_are_not_started_for_a_mistake(mistake, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("DUOGEN_DATA", str(tmp_path / "nothing"))
-    monkeypatch.setattr(ranks, "launch", lambda *_: pytest.fail("ranks were launched"))
+    monkeypatch.setattr(begin, "run", lambda *_: pytest.fail("ranks were launched"))
     assert train("data=ring", *MLP, "logger=none", mistake, "trainer=ddp_cpu") == 2
     assert "Traceback" not in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

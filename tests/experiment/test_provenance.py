@@ -153,3 +153,45 @@ def test_a_device_that_is_not_there_has_no_name(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(get_device_name=missing)))
     assert subject.device_name("cuda:0") is None
+
+
+HERE = {"git": "b", "dirty": False, "dirty_diff_sha256": None, "packages": {"torch": "2"}, "python": "3.11.7"}
+
+
+def test_a_run_that_goes_on_under_the_same_software_has_no_past():
+    before, now = HERE | {"argv": ["a"], "cpus": 2}, HERE | {"argv": ["b"], "cpus": 3}
+    assert subject.continued(before, now) == now
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"git": "a"}, {"dirty": True, "dirty_diff_sha256": "0"}, {"packages": {"torch": "1"}}, {"python": "3.12.1"}],
+)
+def test_a_run_that_goes_on_under_other_software_keeps_what_it_ran_under(change):
+    found = subject.continued(HERE | change | {"argv": ["a"]}, HERE | {"argv": ["b"]})
+    assert found == HERE | {"argv": ["b"], "earlier": [HERE | change]}
+
+
+def test_every_earlier_software_is_kept_in_order():
+    first, second = HERE | {"git": "1"}, HERE | {"git": "2"}
+    once = subject.continued(first, second)
+    twice = subject.continued(once, HERE)
+    assert twice["earlier"] == [first, second]
+    assert subject.continued(twice, HERE)["earlier"] == [first, second]
+
+
+def test_a_run_without_a_past_has_none():
+    assert subject.continued({}, HERE) == HERE
+
+
+def test_a_sweep_says_what_code_it_has_loaded(monkeypatch):
+    monkeypatch.setattr(subject, "code", lambda *_: pytest.fail("git was asked"))
+    found = provenance({"name": "ring", "sha256": None}, "cpu", HERE)
+    assert {name: found[name] for name in HERE} == HERE
+    assert found["data"] == {"name": "ring", "sha256": None}
+
+
+def test_software_is_what_provenance_says_of_the_code():
+    found = subject.software()
+    assert set(found) == {"git", "dirty", "dirty_diff_sha256", "packages", "python"}
+    assert provenance({}, "cpu") == provenance({}, "cpu", found)

@@ -198,3 +198,27 @@ def test_nothing_is_changed_in_the_config_given():
 @pytest.mark.parametrize("backend", [True, False, "eager", "inductor"])
 def test_known_backends_pass(backend):
     assert resolve(deepcopy(composed_config(RING)) | {"compile": backend}, "gan-ring", ())["compile"] == backend
+
+
+@pytest.mark.parametrize("name", ["timeout", "grace"])
+@pytest.mark.parametrize("value", [0, -1, 0.0, True, "x", float("nan")])
+def test_a_time_is_a_number_of_seconds(name, value):
+    config = deepcopy(composed_config(RING))
+    config["trial"][name] = value
+    with pytest.raises(UserError, match=rf"trial\.{name}=\S+\n  allowed: seconds"):
+        resolve(config, "gan-ring", ())
+
+
+def test_a_run_may_take_its_time_but_not_to_end():
+    assert resolved("trial.timeout=null")["trial"]["timeout"] is None
+    assert resolved("trial.timeout=0.5", "trial.grace=2")["trial"] == {"timeout": 0.5, "grace": 2, "attempts": 3}
+    with pytest.raises(UserError, match=r"trial\.grace=null"):
+        resolved("trial.grace=null")
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "x"])
+def test_a_trial_is_attempted_once_at_least(value):
+    config = deepcopy(composed_config(RING))
+    config["trial"]["attempts"] = value
+    with pytest.raises(UserError, match=r"trial\.attempts="):
+        resolve(config, "gan-ring", ())

@@ -2,10 +2,12 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
-from contracts.cases import ALLOW, found
+from contracts.cases import ALLOW, MLP, SMALL, found
+from duogen.cli import main
 from duogen.errors import UserError
 from duogen.experiment import assemble, trial
 from duogen.experiment.folder import RunFolder
@@ -86,3 +88,37 @@ def test_what_a_killed_save_left_behind_is_removed(tmp_path):
     (checkpoints / ".step-3.ckpt.123").write_bytes(b"half")
     trial.run(plan(tmp_path))
     assert [path.name for path in checkpoints.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_run_that_takes_too_long_is_stopped_says_so_and_can_be_continued(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["train", *SMALL, *MLP, "latent_dim=3", "budget.steps=1000000", "log_every=1000", "run_dir=run"]
+    assert main([*command, "trial.timeout=2", "trial.grace=60"]) == 1
+    record = RunFolder(tmp_path / "run").record()
+    assert (record.status, record.error, record.failures) == ("timeout", "stopped after 2 s (trial.timeout)", 1)
+    assert "timeout at step" in capsys.readouterr().out
+    assert main([*command, "trial.timeout=2.5", "trial.grace=60"]) == 1
+    again = RunFolder(tmp_path / "run").record()
+    assert (again.status, again.failures, again.key) == ("timeout", 2, record.key)
+    assert again.steps >= record.steps
+
+
+def test_a_trial_says_what_it_belongs_to(tmp_path):
+    told = {
+        "group": "mine",
+        "phase": "wide",
+        "label": "width=8,seed=0",
+        "prunable": False,
+        "stop": str(tmp_path / "stop"),
+    }
+    one = plan(tmp_path)
+    assert trial.run(replace(one, sweep=told, code={"git": "abc", "python": "3.11.0"})) == 0
+    record = RunFolder(tmp_path / "run").record()
+    assert record.sweep == told
+    assert record.provenance["git"] == "abc"
+    assert "earlier" not in record.provenance
+    assert (
+        trial.run(replace(plan(tmp_path, "budget.steps=7"), sweep=told, code={"git": "def", "python": "3.11.0"})) == 0
+    )
+    found = RunFolder(tmp_path / "run").record().provenance
+    assert (found["git"], [past["git"] for past in found["earlier"]]) == ("def", ["abc"])

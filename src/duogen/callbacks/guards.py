@@ -55,7 +55,8 @@ class Stop(Callback):
     """Owns the signals of a trial: SIGTERM, SIGUSR1, SIGUSR2 and Ctrl-C.
 
     While it trains, the first one asks for a stop between two steps, on which several ranks agree every `every` steps,
-    and a second Ctrl-C ends it at once; before and after training any of them does. `signal` holds the one that came.
+    and a second Ctrl-C ends it at once; before and after training any of them does. `signal` holds the one that came,
+    `pruned` says that the sweep asked for the stop.
     """
 
     numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
@@ -63,13 +64,14 @@ class Stop(Callback):
     def __init__(self, every: int) -> None:
         self.every = every
         self.signal: int | None = None
-        self.training = False
+        self.training = self.pruned = False
 
     @contextmanager
     def owning(self) -> Iterator[None]:
         """Handles the signals inside and gives them back after; a thread other than the main one has none to give."""
         main = threading.current_thread() is threading.main_thread()
         before = {number: signal.signal(number, self.notice) for number in self.numbers} if main else {}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.numbers if main else ())  # a template's children begin deaf
         try:
             yield
         finally:

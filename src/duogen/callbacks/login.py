@@ -1,7 +1,8 @@
-"""Whether Weights & Biases has a key to work with, found without a prompt, a network or its own import."""
+"""What the environment says of Weights & Biases, found without a prompt, a network or its import."""
 
 import netrc
 import os
+from collections.abc import Mapping
 from configparser import ConfigParser
 from configparser import Error as ConfigError
 from pathlib import Path
@@ -14,6 +15,12 @@ def allowed_mode(mode: str | None) -> str | None:
     """The mode to ask W&B for, which without a login is one that needs none; None leaves it to W&B's own settings."""
     wanted = mode or os.environ.get("WANDB_MODE")
     return mode if logged_in() or wanted == "disabled" else "offline"
+
+
+def run_id(environ: Mapping[str, str], own: str) -> str:
+    """The id of a run on W&B: our own, unless a sweep's agent has started it, whose run it then is."""
+    given = environ.get("WANDB_RUN_ID") if environ.get("WANDB_SWEEP_ID") else None
+    return given or own
 
 
 def logged_in() -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 30.0
 MODES = ("disabled", "offline", "online")
+LONGEST_TAG = 64
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +32,8 @@ logger = logging.getLogger(__name__)
 class TrackedRun:
     """What a tracker is told of a run.
 
-    `id` is the same in every process that continues the run; `step` is the one it continues from, 0 for a new run;
-    `rows` is its metrics.jsonl, which ends at that step.
+    `id` is the same in every process that continues the run, but for an agent of W&B, which gives its own; `rows` is
+    its metrics.jsonl, which ends at `step`, 0 for a new run. A trial has its sweep as `group`, its phase as `job_type`.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class TrackedRun:
     config: Mapping[str, Any]
     step: int
     rows: Path
+    job_type: str | None = None
 
 
 class Tracker(ABC):
@@ -258,13 +260,13 @@ class WeightsAndBiases(Tracker):
             id=run.id,
             name=run.name,
             group=run.group,
-            tags=list(run.tags),
+            job_type=run.job_type,
+            tags=list(dict.fromkeys(tag[:LONGEST_TAG] for tag in run.tags)),
             config=dict(run.config),
             dir=str(run.folder),
             mode=mode,
             resume="allow",
-            # Of an earlier run in this process nothing is reused; our record says what W&B would probe for.
-            reinit="create_new",
+            reinit="create_new",  # of an earlier run in this process nothing is reused
             settings=wandb.Settings(
                 silent=True,
                 console="off",

@@ -18,6 +18,7 @@ from duogen.data.examples import ExamplesData
 from duogen.data.folder import cache_folder
 from duogen.errors import UserError, nearest
 from duogen.experiment.build import build
+from duogen.experiment.crew import world_size
 from duogen.experiment.loop import TurnLoop
 from duogen.metrics.gallery import share
 from duogen.metrics.measure import Measure
@@ -179,7 +180,7 @@ def trainer(config: Mapping[str, Any], callbacks: Sequence[Callback]) -> Trainer
     """A Trainer that only runs batches and validations: it saves, logs, launches and prints nothing of its own."""
     quiet()
     node = config["trainer"]
-    kind, ranks = node["accelerator"], node["devices"]
+    kind, ranks = node["accelerator"], world_size(node)
     plugins: list[Any] = []
     if node["precision"] != "32":
         scaler = torch.amp.GradScaler(kind) if node["precision"] == "16-mixed" else None
@@ -188,7 +189,8 @@ def trainer(config: Mapping[str, Any], callbacks: Sequence[Callback]) -> Trainer
         plugins.append(LightningEnvironment())
     built = Trainer(
         accelerator=kind,
-        devices=ranks,
+        devices=node["devices"],
+        num_nodes=node.get("nodes", 1),
         strategy=SummedGradients() if ranks > 1 else "auto",
         plugins=plugins,
         max_steps=node["max_steps"],
@@ -216,4 +218,5 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*in eval mode.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     warnings.filterwarnings("ignore", message="The ``compute`` method of metric")

@@ -1,17 +1,21 @@
 """What a command to train means for the folder it names: begin, continue, nothing to do, or a refusal."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from duogen.errors import UserError
-from duogen.experiment import assemble, ranks, trial
+from duogen.experiment import assemble, trial
 from duogen.experiment.check import rehearse
+from duogen.experiment.crew import AGREED, Crew, run, world_size
 from duogen.experiment.folder import RunFolder
 from duogen.experiment.key import differences, run_key
 from duogen.experiment.resolve import resolve
+from duogen.experiment.slurm import rank_environment
 from duogen.experiment.summary import show
 from duogen.experiment.trial import Plan
+from duogen.experiment.verdict import settle
 
 ANEW = ("fresh", "resume", "run_dir")
 
@@ -46,8 +50,16 @@ def place(config: Mapping[str, Any]) -> Path:
 
 def launch(plan: Plan, over: bool) -> int:
     """Runs the plan on its ranks, after all that can be refused before a folder is made, cleared or given to ranks."""
-    config, folder, count = plan.config, RunFolder(plan.folder), plan.config["trainer"]["devices"]
+    config, folder, count = plan.config, RunFolder(plan.folder), world_size(plan.config["trainer"])
     rehearse(config, plan.allow)
+    if (placed := rank_environment(os.environ)) is not None:
+        return launched(plan, placed, over)
+    if config["trainer"].get("nodes", 1) > 1:
+        nodes = config["trainer"]["nodes"]
+        raise UserError(
+            f"trainer.nodes={nodes} on one machine", "ranks that Slurm has started",
+            "begin it with srun, or in a sweep with hydra/launcher=slurm",
+        )  # fmt: skip
     if count > 1 or folder.path.exists():
         data = assemble.data(config, plan.allow)
         data.setup()
@@ -55,11 +67,45 @@ def launch(plan: Plan, over: bool) -> int:
     if over and folder.path.exists():
         with folder.lock():
             folder.clear()
-    if count == 1:
+    if count == 1 and config["trial"]["timeout"] is None:
         return trial.run(plan)
-    with folder.lock():
-        print(f"{count} ranks; each turn sums its gradients over them in one all-reduce.")
-    return ranks.launch(trial.run, count, plan)
+    if count > 1:
+        with folder.lock():
+            print(f"{count} ranks; each turn sums its gradients over them in one all-reduce.")
+    return supervised(plan, Crew(trial.run, [(plan,)] * count, **limits(config)))
+
+
+def launched(plan: Plan, placed: Mapping[str, str], over: bool) -> int:
+    """Runs this process's rank of a run whose ranks srun has started, one a task.
+
+    Raises:
+        UserError: srun has started another number of them.
+    """
+    given, wanted = int(placed["WORLD_SIZE"]), world_size(plan.config["trainer"])
+    if given != wanted:
+        raise UserError(
+            f"srun has started {given} tasks for {wanted} ranks", f"srun --ntasks={wanted}",
+            "let tasks and trainer.nodes x trainer.devices agree",
+        )  # fmt: skip
+    os.environ.update(placed)
+    folder = RunFolder(plan.folder)
+    if over and folder.path.exists() and placed["RANK"] == "0":
+        with folder.lock():
+            folder.clear()
+    return trial.run(plan)
+
+
+def limits(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a crew is told of the time that a run may take."""
+    return {name: config["trial"][name] for name in ("timeout", "grace")}
+
+
+def supervised(plan: Plan, crew: Crew) -> int:
+    """Runs the plan's crew, completes its record, and returns the exit code that the record's status has."""
+    code = run(crew)
+    if code in (2, *AGREED) and not crew.timed_out:
+        return code
+    return trial.EXIT[settle(plan, code, crew.timed_out).status]
 
 
 def finished(folder: RunFolder, config: Mapping[str, Any]) -> bool:

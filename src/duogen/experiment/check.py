@@ -12,6 +12,7 @@ from torch.utils.flop_counter import flop_registry
 
 from duogen.errors import UserError
 from duogen.experiment import assemble
+from duogen.experiment.crew import world_size
 from duogen.experiment.key import run_key
 from duogen.experiment.resolve import resolve
 from duogen.modules.alternating import AlternatingModule
@@ -78,7 +79,7 @@ def rehearse(config: Mapping[str, Any], allow: Sequence[str]) -> None:
 
 def batches(config: Mapping[str, Any]) -> set[int]:
     """How many examples a batch has: on the first ranks and, where it does not divide among them, on the others."""
-    size, ranks = config["data"]["batch_size"], config["trainer"]["devices"]
+    size, ranks = config["data"]["batch_size"], world_size(config["trainer"])
     return {size // ranks, -(-size // ranks)}
 
 

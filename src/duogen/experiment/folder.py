@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ OURS = (
 )
 
 
+LOOKS, LOOK_S = 5, 0.02
 HELD: set[IO[str]] = set()
 
 
@@ -89,12 +91,13 @@ class RunFolder:
 
     def held(self) -> bool:
         """Whether a living process runs here."""
-        if not (self.path / "lock").exists():
-            return False
         try:
-            with self.lock():
+            with (self.path / "lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 return False
-        except UserError:
+        except FileNotFoundError:
+            return False
+        except OSError:
             return True
 
     @contextmanager
@@ -106,7 +109,7 @@ class RunFolder:
         """
         with self.lock_file() as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                seize(file)
             except OSError as error:
                 file.seek(0)
                 raise UserError(
@@ -131,6 +134,17 @@ class RunFolder:
             raise UserError(
                 f"{self.path} cannot be used: {error}", "a folder that you may write to", "choose another run_dir=PATH"
             ) from error
+
+
+def seize(file: IO[str]) -> None:
+    """Locks the file, in a second attempt if need be: `held` looks at it for a moment."""
+    for _ in range(LOOKS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            time.sleep(LOOK_S)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def ours(name: str) -> bool:

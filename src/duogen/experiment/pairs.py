@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from duogen.conftree import conf_dir
+from duogen.conftree import LOADER, conf_dir
 from duogen.errors import UserError
 
 Conditions = Mapping[str, Any]
@@ -38,7 +38,7 @@ class Row:
 
 def rows(table: Path) -> list[Row]:
     """The rows of a table, in order."""
-    return [Row(**row) for row in yaml.safe_load(table.read_text(encoding="utf-8"))]
+    return [Row(**row) for row in yaml.load(table.read_text(encoding="utf-8"), LOADER)]
 
 
 def refuse(config: Mapping[str, Any]) -> None:

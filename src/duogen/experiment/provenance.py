@@ -14,23 +14,39 @@ PACKAGES = ("duogen", "torch", "pytorch-lightning", "hydra-core", "torchmetrics"
 TIMEOUT_S = 1.0
 
 
-def provenance(data: Mapping[str, str | None], device: str) -> dict[str, Any]:
+def provenance(data: Mapping[str, str | None], device: str, loaded: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """All of it, ready for JSON; what cannot be found out is None, and nothing here ever fails or waits for long.
 
     Args:
         data: name and sha256 of the data set.
         device: as torch names it, such as `cpu` or `cuda:0`.
+        loaded: the result of `software` at the time when the code was loaded; found out now where there is none.
     """
     return {
-        **code(Path(__file__), Path.cwd()),
-        "packages": {name: installed(name) for name in PACKAGES},
-        "python": platform.python_version(),
+        **(loaded or software()),
         "platform": platform.platform(),
         "device": {"kind": device, "name": device_name(device)},
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "data": dict(data),
         "argv": list(sys.argv),
     }
+
+
+def software() -> dict[str, Any]:
+    """The code and the packages that this process runs: git, dirty, dirty_diff_sha256, packages, python."""
+    return {
+        **code(Path(__file__), Path.cwd()),
+        "packages": {name: installed(name) for name in PACKAGES},
+        "python": platform.python_version(),
+    }
+
+
+def continued(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """The provenance of a run that goes on: that of now, and under `earlier` each other software it ran under."""
+    names = ("git", "dirty", "dirty_diff_sha256", "packages", "python")
+    then, here = ({name: found.get(name) for name in names} for found in (before, now))
+    earlier = [*before.get("earlier", []), *([then] if before and then != here else [])]
+    return {**now, **({"earlier": earlier} if earlier else {})}
 
 
 def code(source: Path, working: Path) -> dict[str, str | bool | None]:

@@ -9,9 +9,12 @@ import torch
 
 from duogen.errors import UserError, nearest
 from duogen.experiment.build import build, check
+from duogen.experiment.crew import world_size
 from duogen.modules.turns import Turns
 
-PARTS = ("data", "turns", "optimizers", "trainer", "budget", "loggers")
+UNCOUNTED = 2**20
+NO_GPU = {True: "cpu: no GPU is visible here", False: "cpu: hydra.launcher asks for no GPU"}
+PARTS = ("data", "turns", "optimizers", "trainer", "budget", "loggers", "trial")
 LEAST = {
     "seed": 0,
     "log_every": 1,
@@ -20,11 +23,14 @@ LEAST = {
     "keep": 1,
     "data.batch_size": 1,
     "data.workers": 0,
+    "trial.attempts": 1,
 }
 
 
-def resolve(config: Mapping[str, Any], name: str, allow: Sequence[str]) -> dict[str, Any]:
+def resolve(config: Mapping[str, Any], name: str, allow: Sequence[str], elsewhere: str | None = None) -> dict[str, Any]:
     """The config with its open ends closed; nothing is written and no network is built.
+
+    `elsewhere` is the kind of device, cpu or cuda, of the machines where it will run, if not on this one.
 
     Raises:
         UserError: a number of the run out of its range, no such device, a budget without a limit, or turns that leave
@@ -35,7 +41,7 @@ def resolve(config: Mapping[str, Any], name: str, allow: Sequence[str]) -> dict[
     check(config, allow)
     turns = build(config["turns"], allow)
     data = dict(config["data"]) | facts(config, allow)
-    resolved = config | {"data": data, "trainer": device(config["trainer"])}
+    resolved = config | {"data": data, "trainer": device(config["trainer"], elsewhere)}
     refuse_idle(resolved)
     resolved["trainer"]["max_steps"] = steps = max_steps(resolved, turns, allow)
     gap = turns.gaps(steps)
@@ -79,6 +85,8 @@ def refuse_odd(config: Mapping[str, Any]) -> None:
     for path, least in LEAST.items():
         group, _, name = path.rpartition(".")
         whole(path, (config[group] if group else config)[name], least)
+    for name in ("timeout", "grace"):
+        refuse_time(f"trial.{name}", config["trial"][name])
     if not isinstance(config["fresh"], bool):
         raise UserError(f"fresh={written(config['fresh'])}", "true, false", "use fresh=true to start over")
     if not isinstance(config["monitor"], str | None):
@@ -105,6 +113,12 @@ def whole(path: str, value: Any, least: int) -> int:
     return value
 
 
+def refuse_time(path: str, seconds: Any) -> None:
+    given = seconds is not None or path == "trial.grace"
+    if given and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0):
+        raise UserError(f"{path}={written(seconds)}", "seconds, more than 0", f"e.g. {path}=3600")
+
+
 def written(value: Any) -> str:
     """A value as its override writes it."""
     return value if isinstance(value, str) else json.dumps(value)
@@ -128,7 +142,7 @@ def refuse_backend(given: Any) -> None:
 
 
 def refuse_idle(config: Mapping[str, Any]) -> None:
-    size, ranks = config["data"]["batch_size"], config["trainer"]["devices"]
+    size, ranks = config["data"]["batch_size"], world_size(config["trainer"])
     if size < ranks:
         raise UserError(
             f"data.batch_size={size} on trainer.devices={ranks}", "at least one example for each rank",
@@ -136,12 +150,16 @@ def refuse_idle(config: Mapping[str, Any]) -> None:
         )  # fmt: skip
 
 
-def device(trainer: Mapping[str, Any]) -> dict[str, Any]:
+def device(trainer: Mapping[str, Any], elsewhere: str | None = None) -> dict[str, Any]:
     """The trainer's node with `accelerator` cpu or cuda, and `devices` a number."""
     accelerator, devices = trainer["accelerator"], trainer["devices"]
-    gpus = torch.cuda.device_count()
+    gpus = torch.cuda.device_count() if elsewhere is None else {"cpu": 0, "cuda": UNCOUNTED}[elsewhere]
+    if devices == "auto" and gpus == UNCOUNTED:
+        raise UserError(
+            "trainer.devices=auto on machines that are not this one", "a number", "e.g. trainer.devices=4"
+        )  # fmt: skip
     if accelerator in ("gpu", "cuda") and gpus == 0:
-        raise UserError("trainer.accelerator=gpu", "cpu: no GPU is visible here", "use trainer=cpu or trainer=ddp_cpu")
+        raise UserError("trainer.accelerator=gpu", NO_GPU[elsewhere is None], "use trainer=cpu or trainer=ddp_cpu")
     if accelerator not in ("auto", "cpu", "gpu", "cuda"):
         raise UserError(f"trainer.accelerator={accelerator}", "auto, cpu, gpu", "use trainer=auto")
     kind = "cuda" if accelerator in ("gpu", "cuda") or (accelerator == "auto" and gpus) else "cpu"

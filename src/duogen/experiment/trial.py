@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
@@ -17,8 +18,10 @@ from pytorch_lightning import Trainer
 
 from duogen.callbacks.checkpoints import FORMAT, Checkpoints, seed_generators
 from duogen.callbacks.guards import Interrupted, NotFinite, Stop
+from duogen.callbacks.login import run_id
 from duogen.callbacks.progress import Progress
 from duogen.callbacks.records import Records, RowFile
+from duogen.callbacks.reports import Reports
 from duogen.callbacks.samples import Samples
 from duogen.callbacks.trackers import Guarded, TrackedRun, Tracker
 from duogen.data.examples import ExamplesData
@@ -26,10 +29,11 @@ from duogen.errors import UserError
 from duogen.experiment import assemble, classifier
 from duogen.experiment.build import build
 from duogen.experiment.checkpoint import load
+from duogen.experiment.crew import world_size
 from duogen.experiment.folder import RunFolder
 from duogen.experiment.key import run_key
 from duogen.experiment.measuring import measured
-from duogen.experiment.provenance import provenance
+from duogen.experiment.provenance import continued, provenance
 from duogen.modules.alternating import AlternatingModule
 from duogen.modules.state import load_progress
 from duogen.records import RunRecord
@@ -42,17 +46,27 @@ PICTURED = {3: 64, 1: 1000}  # images in a grid, points in a scatter plot, by th
 
 @dataclass(frozen=True)
 class Plan:
-    """A trial before it starts: what to run, where, and how it came to be asked for."""
+    """A run before it starts: what to run, where, and how it came to be asked for.
+
+    `sweep` is empty for a single run, else: group (the sweep's name), phase, label, prunable, and stop (a file that
+    asks for a stop). `code` is what the sweep knows of the code it has loaded; where it is empty, the run finds out.
+    """
 
     config: Mapping[str, Any]
     folder: Path
     choices: Mapping[str, Any] = field(default_factory=dict)
     overrides: Sequence[str] = ()
     allow: Sequence[str] = ()
+    sweep: Mapping[str, Any] = field(default_factory=dict)
+    code: Mapping[str, Any] = field(default_factory=dict)
 
 
-def run(plan: Plan) -> int:
-    """Runs the trial on this process's rank and returns its exit code; the folder says all else.
+def run(plan: Plan, line: Connection | None = None) -> int:
+    """Runs the plan on this process's rank and returns its exit code; the folder says all else.
+
+    Args:
+        plan: what to run.
+        line: to the sweep that wants to hear of it; on rank 0 alone.
 
     Raises:
         UserError: the config cannot be built, or the folder is in use; then no folder is made.
@@ -63,21 +77,24 @@ def run(plan: Plan) -> int:
     _ = data.batches_per_epoch
     module = assemble.module(classifier.fill(config, data), plan.allow)
     assemble.teach(module, config, plan.allow)
-    trial = Trial(plan, module, data, rank=rank_of(config))
+    one = Run(plan, module, data, rank_of(config), line)
     with ExitStack() as stack:
-        if trial.rank == 0:
-            stack.enter_context(trial.folder.lock())
-        return trial.run()
+        if one.rank == 0:
+            stack.enter_context(one.folder.lock())
+        return one.run()
 
 
 def rank_of(config: Mapping[str, Any]) -> int:
-    return int(os.environ["RANK"]) if config["trainer"]["devices"] > 1 else 0
+    return int(os.environ["RANK"]) if world_size(config["trainer"]) > 1 else 0
 
 
-class Trial:
+class Run:
     """One run in its folder, from the record that says `running` to the one that says how it ended."""
 
-    def __init__(self, plan: Plan, module: AlternatingModule, data: ExamplesData, rank: int) -> None:
+    def __init__(
+        self, plan: Plan, module: AlternatingModule, data: ExamplesData, rank: int, line: Connection | None
+    ) -> None:
+        self.line = line
         self.plan, self.config, self.module, self.data, self.rank = plan, plan.config, module, data, rank
         self.folder = RunFolder(plan.folder)
         self.stop = Stop(min(self.config["log_every"], AGREE_EVERY))
@@ -97,12 +114,12 @@ class Trial:
             with self.stop.owning():
                 self.write()
                 status, error = self.outcome(resumed)
-            self.record = replace(self.record, status=status, error=error)
+            self.record = self.record.end(status, error)
             code = EXIT[status]
             return code
         finally:
             if self.record.status == "running":
-                self.record = replace(self.record, status="failed", error=traceback.format_exc())
+                self.record = self.record.end("failed", traceback.format_exc())
             self.write()
             if self.file is not None:
                 self.file.close()
@@ -113,8 +130,10 @@ class Trial:
         """The record as it stands while the run goes on; a continued run keeps its tracker's id and its keys."""
         key, old = run_key(self.config), self.folder.record()
         record = old or RunRecord(key, [key], "running", self.plan.choices, self.plan.overrides, self.config["seed"])
-        tracker = record.tracker or {"id": f"{key}-{secrets.token_hex(3)}"}
+        known = record.tracker.get("id") or f"{key}-{secrets.token_hex(3)}"
+        tracker = {"id": run_id(os.environ, known)}
         data = {"name": str(self.plan.choices.get("data", "")), "sha256": self.data.checksum()}
+        now = provenance(data, str(torch.device(self.config["trainer"]["accelerator"])), self.plan.code)
         return replace(
             record,
             key=key,
@@ -123,7 +142,8 @@ class Trial:
             status="running",
             tracker=tracker,
             steps=resumed["step"] if resumed else 0,
-            provenance=provenance(data, str(torch.device(self.config["trainer"]["accelerator"]))),
+            provenance=continued(record.provenance, now) if resumed else now,
+            sweep=dict(self.plan.sweep),
             error=None,
             metrics=(),
         )
@@ -131,7 +151,8 @@ class Trial:
     def write(self) -> None:
         if self.rank == 0:
             wall = self.before + time.monotonic() - self.started
-            self.record = replace(self.record, wall_s=round(wall, 3))
+            peak = torch.cuda.max_memory_reserved() if torch.cuda.is_initialized() else None
+            self.record = replace(self.record, wall_s=round(wall, 3), peak_memory=peak)
             self.folder.write_record(self.record)
 
     def outcome(self, resumed: Mapping[str, Any] | None) -> tuple[str, str | None]:
@@ -168,6 +189,7 @@ class Trial:
             Samples(self.samples_folder(), self.trackers, shown, config["seed"], reference),
             checkpoints,
             self.stop,
+            *self.reports(),
             *([Progress(config["log_every"])] if self.rank == 0 else []),
         ]
         trainer = assemble.trainer(config, callbacks)
@@ -175,11 +197,19 @@ class Trial:
         start_at(trainer, resumed["step"] if resumed else 0)
         trainer.fit(module, datamodule=self.data)
         self.record = replace(self.record, steps=trainer.global_step, updates=dict(module.progress.updates))
+        if self.stop.pruned:
+            return "pruned"
         if self.stop.signal is not None and trainer.global_step < trainer.max_steps:
             return self.stopped()
         metrics = measured(trainer, module, self.data, config["seed"])
         self.record = replace(self.record, metrics=metrics)
         return "done"
+
+    def reports(self) -> list[Reports]:
+        """What tells a sweep of this run; a run of its own has none."""
+        told = self.plan.sweep
+        stop = Path(told["stop"]) if told.get("stop") else None
+        return [Reports(self.line, self.stop, bool(told.get("prunable")), stop)] if told else []
 
     def stopped(self) -> str:
         return "interrupted" if self.stop.signal in (None, SIGINT) else "preempted"
@@ -200,8 +230,9 @@ class Trial:
         run = TrackedRun(
             folder=self.folder.path,
             id=self.record.tracker["id"],
-            name=f"{self.config['name']}-{self.record.key}",
-            group=None,
+            name=self.plan.sweep.get("label") or f"{self.config['name']}-{self.record.key}",
+            group=self.plan.sweep.get("group"),
+            job_type=self.plan.sweep.get("phase"),
             tags=[f"{group}={choice}" for group, choice in self.plan.choices.items() if isinstance(choice, str)],
             config=self.config,
             step=resumed["step"] if resumed else 0,
@@ -243,7 +274,7 @@ def start_at(trainer: Trainer, step: int) -> None:
 
 def refuse_unfit(resumed: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Refuses to continue a checkpoint of another number of ranks, or one beyond the steps asked for."""
-    saved, ranks = len(resumed["ranks"]), config["trainer"]["devices"]
+    saved, ranks = len(resumed["ranks"]), world_size(config["trainer"])
     if saved != ranks:
         raise UserError(
             f"trainer.devices={ranks} cannot continue a run of {saved}",

@@ -1,0 +1,29 @@
+"""Ranks that Slurm has started: what srun tells each task, in the words of torch.distributed."""
+
+import re
+from collections.abc import Mapping
+
+PORTS = range(10000, 30000)
+
+
+def rank_environment(environ: Mapping[str, str]) -> dict[str, str] | None:
+    """The rank's variables where srun has started several tasks, one per rank; None elsewhere.
+
+    The first rank's host is the first of SLURM_JOB_NODELIST, its port a function of the job, so that all agree.
+    """
+    ranks = int(environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    if ranks < 2:
+        return None
+    return {
+        "RANK": environ["SLURM_PROCID"],
+        "LOCAL_RANK": environ["SLURM_LOCALID"],
+        "NODE_RANK": environ["SLURM_NODEID"],
+        "WORLD_SIZE": str(ranks),
+        "MASTER_ADDR": first_host(environ["SLURM_JOB_NODELIST"]),
+        "MASTER_PORT": str(PORTS[int(environ["SLURM_JOB_ID"]) % len(PORTS)]),
+    }
+
+
+def first_host(nodes: str) -> str:
+    """The first name of a Slurm node list: `gpu[003-005,9],cpu1` begins with `gpu003`."""
+    return re.sub(r"\[(\w+)[^\]]*\]", r"\1", nodes).partition(",")[0]

@@ -1,0 +1,1 @@
+"""Run records as numbers with intervals."""

@@ -1,0 +1,1 @@
+"""Many trials: planned, placed on slots, watched, continued."""

@@ -1,0 +1,150 @@
+"""`duogen train -m`: composes what concerns the sweep with Hydra, and lets its sweeper work."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from duogen.compose import compose
+from duogen.conftree import Tree, tree
+from duogen.errors import UserError, nearest
+from duogen.experiment import crew
+from duogen.loading import searching
+from duogen.sweep.axes import by_key, parsed
+from duogen.sweep.call import CALL, Call
+from duogen.sweep.job import task
+
+QUIET = ("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none", "hydra.sweep.subdir=.")
+OURS = {"hydra/sweeper": "grid", "hydra/launcher": "pool"}
+ALONE = ("run_dir", "resume")
+AGENT = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")  # one run of W&B, which trials would all share
+
+
+def sweep(arguments: Sequence[str], config_dir: Path | None, allow: Sequence[str], detach: bool) -> int:
+    """Runs or continues a sweep; returns its exit code.
+
+    Raises:
+        UserError: a mistake in the command or in the sweep's file; nothing was started.
+    """
+    files = tree(config_dir)
+    parser = OverridesParser.create()
+    given = by_key(parsed(text, parser) for text in arguments)
+    for name in ALONE:
+        if name in given:
+            raise UserError(f"{name} with -m", "name=NAME or hydra.sweep.dir=PATH", f"leave {name} out")
+    for name in AGENT:
+        os.environ.pop(name, None)
+    crew.warm_up([prefix.rstrip(".") for prefix in allow])
+    call = Call(tuple(arguments), config_dir, tuple(allow), *place(given, files, config_dir), fresh(given))
+    hydra = [text for text in arguments if parsed(text, parser).is_hydra_override()]
+    task_overrides = [text for text in arguments if text not in hydra]
+    overrides = [*QUIET, *chosen(given, files), *hydra, f"hydra.sweep.dir={quoted(call.folder)}", *task_overrides]
+    if detach and "hydra/launcher=pool" in overrides:
+        raise UserError(
+            "--detach with the slots of this machine", "--detach with hydra/launcher=slurm",
+            "drop --detach, or start the sweep with nohup or in tmux",
+        )  # fmt: skip
+    overrides += ["hydra.launcher.detach=true"] if detach else []
+    token = CALL.set(call)
+    try:
+        return multirun(overrides, files, task_overrides, config_dir)
+    finally:
+        CALL.reset(token)
+
+
+def multirun(overrides: Sequence[str], files: Tree, task_overrides: Sequence[str], config_dir: Path | None) -> int:
+    """Hydra's own way through a sweep, with our config tree."""
+    with searching(files.folders) as lines:
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        try:
+            found = hydra.multirun("train", task, [*lines, *overrides], with_log_configuration=False)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explained(error, overrides, files, task_overrides, config_dir) from error
+    return found if isinstance(found, int) else 0  # a sweeper that is not ours returns its jobs
+
+
+def explained(
+    error: Exception, overrides: Sequence[str], files: Tree, task_overrides: Sequence[str], config_dir: Path | None
+) -> UserError:
+    """A refusal of Hydra's in our words: first whatever is wrong with the run itself."""
+    parser = OverridesParser.create()
+    compose([text for text in task_overrides if not parsed(text, parser).is_sweep_override()], config_dir)
+    for group in OURS:
+        for text in overrides:
+            name, _, option = text.partition("=")
+            if name == group and option not in files.options(group) and option not in ("basic",):
+                return files.no_option(text, group, option)
+    message = " ".join(str(error).splitlines()[:2])
+    if match := re.search(r"'hydra\.(sweeper|launcher)\.(\w+)", message):
+        return no_setting(match[1], match[2], overrides, files)
+    if match := re.search(r"Key '(\w+)' (?:is )?not in", message):
+        return UserError(message, ", ".join(nearest(match[1], ["hydra.sweeper.params", "hydra.launcher"])), "mend it")
+    return UserError(message, "the keys of conf/hydra/", "mend what the first line names")
+
+
+def no_setting(kind: str, name: str, overrides: Sequence[str], files: Tree) -> UserError:
+    """The refusal of a setting that the chosen sweeper or launcher cannot take, with the nearest ones."""
+    option = next((text.partition("=")[2] for text in reversed(overrides) if text.startswith(f"hydra/{kind}=")), "")
+    given = next((text for text in overrides if text.lstrip("+~").startswith(f"hydra.{kind}.{name}")), name)
+    known = [key for key in files.read(f"hydra/{kind}/{option}")[1] if key not in ("defaults", "_target_")]
+    if name in known:
+        return UserError(f"{given} adds to what is there", f"+{given}", "write it so, or in a file in conf/sweep")
+    near = [f"hydra.{kind}.{key}" for key in nearest(name, known)] or ["the keys of its file in conf/hydra"]
+    return UserError(f"{given}: there is no hydra.{kind}.{name}", ", ".join(near), "take one of these")
+
+
+def chosen(given: dict[str, Override], files: Tree) -> list[str]:
+    """Our own sweeper and launcher, where neither the command nor the sweep's file chooses another."""
+    option = given["sweep"].value() if "sweep" in given else None
+    defaults = files.defaults(f"sweep/{option}") if option else {}
+    return [f"{group}={ours}" for group, ours in OURS.items() if group not in given and group not in defaults]
+
+
+def place(given: dict[str, Override], files: Tree, config_dir: Path | None) -> tuple[Path, str]:
+    """Where the sweep lies, and its name: as given, else that of the sweep's file, else of what it varies."""
+    directory = given.get("hydra.sweep.dir")
+    name = one_name(given["name"]) if "name" in given else None
+    if name is None and "sweep" in given:
+        name = given["sweep"].value()
+        if name not in files.options("sweep"):
+            raise files.no_option(f"sweep={name}", "sweep", str(name))
+    if name is None and directory is not None:
+        name = Path(str(directory.value())).name
+    if name is None:
+        fixed = [text for text, one in ((o.input_line or "", o) for o in given.values())
+                 if not one.is_sweep_override() and not one.is_hydra_override()]  # fmt: skip
+        choices = compose(fixed, config_dir).choices
+        varied = [key.rpartition(".")[2] for key, one in given.items() if one.is_sweep_override()]
+        name = "-".join([f"{choices['model']}-{choices['data']}", *(["by", *varied] if varied else [])])
+    folder = Path(str(directory.value())) if directory is not None else Path("runs") / str(name)
+    return folder.expanduser().absolute(), str(name)
+
+
+def one_name(override: Override) -> str | None:
+    """The name that an override gives, which must be that of one folder."""
+    value = override.value()
+    if value is None:
+        return None
+    one = not override.is_sweep_override() and not isinstance(value, list | dict)
+    if not one or str(value) in ("", "..") or Path(str(value)).name != str(value):
+        raise UserError(
+            f"{override.input_line}",
+            "the name of one folder",
+            "leave slashes and commas out, or say hydra.sweep.dir=PATH",
+        )
+    return str(value)
+
+
+def fresh(given: dict[str, Override]) -> bool:
+    return "fresh" in given and given["fresh"].value() is True
+
+
+def quoted(path: Path) -> str:
+    return QuotedString(str(path), Quote.single).with_quotes()

@@ -1,0 +1,121 @@
+"""A search: settings drawn by a study from the space of the command, through the phases that its file names."""
+
+import fcntl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.pruners import NopPruner
+
+from duogen.conftree import tree
+from duogen.errors import UserError
+from duogen.sweep import axes, space
+from duogen.sweep.agenda import Trial
+from duogen.sweep.axes import Setting
+from duogen.sweep.call import CALL
+from duogen.sweep.method import read_method
+from duogen.sweep.phases import Phase, read_compared, read_phases
+from duogen.sweep.protocol import Abreast, Chain, protocol
+from duogen.sweep.session import Session
+
+if TYPE_CHECKING:
+    from hydra_plugins.duogen.sweeper import Sweeping
+
+PHASE = "search"
+METHOD = ("metric", "direction", "sampler", "pruner", "aggregate", "n_jobs")
+
+
+def sweep(sweeper: "Sweeping", arguments: list[str]) -> int:
+    """Draws and runs settings until there are as many as asked for; the exit code.
+
+    Raises:
+        UserError: a space, a metric or a protocol that makes no sense, or another sweep in the folder.
+    """
+    assert sweeper.hydra_context is not None
+    call, settings = CALL.get(), sweeper.settings
+    files = tree(call.config_dir)
+    parser = OverridesParser.create(config_loader=sweeper.hydra_context.config_loader)
+    found = axes.read(arguments, settings["params"], {}, parser, files)
+    method = read_method(**{name: settings[name] for name in METHOD})
+    phases = (
+        read_phases(settings["phases"], files.options) if settings["phases"] else [Phase(PHASE, settings["n_trials"])]
+    )
+    session = Session(call, sweeper, found, prunable=not isinstance(method.pruner(), NopPruner))
+    if session.detached:
+        raise UserError(
+            "--detach with a search, which draws by what trials have found", "--detach with a grid",
+            "drop --detach, and leave the command to tmux or nohup",
+        )  # fmt: skip
+    with searching_alone(call.folder):
+        with session.planning():
+            asked = session.book.content.setdefault("asked", {})
+        agenda = protocol(
+            space.read(found.varied, files.options), method, phases, read_compared(settings["compare"], files.options),
+            found.seeds, Expansion(session), {study: list(drawn) for study, drawn in asked.items()}, Noting(session),
+        )  # fmt: skip
+        code = session.run(agenda)
+    return max(code, tell(agenda))
+
+
+class Noting:
+    """Notes each setting that a study draws in the book, before its trials start."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def __call__(self, study: str, params: Mapping[str, str]) -> None:
+        book = self.session.book
+        book.content["asked"].setdefault(study, []).append(dict(params))
+        book.write()
+
+
+class Expansion:
+    """Makes trials of a drawn setting, one for each seed, and notes them in the book."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def __call__(self, params: Mapping[str, str], phase: str, seeds: Sequence[int]) -> list[Trial]:
+        setting = Setting(dict(params), [f"{key}={value}" for key, value in params.items()])
+        trials = [self.session.planner.trial(setting, seed, phase) for seed in seeds]
+        refuse_unseen(trials[0].plan.config)
+        self.session.refuse_large(trials)
+        self.session.book.add(trials)
+        self.session.book.write()
+        return trials
+
+
+def refuse_unseen(config: Mapping[str, Any]) -> None:
+    """Refuses trials that end before they have validated anything to search by."""
+    every, steps = config["validate_every"], config["trainer"]["max_steps"]
+    if every > steps:
+        raise UserError(
+            f"validate_every={every} in a run of {steps} steps leaves a search nothing to go by",
+            f"validate_every={steps} or less",
+            f"add validate_every={steps}",
+        )
+
+
+@contextmanager
+def searching_alone(folder: Path) -> Iterator[None]:
+    """Keeps a second command from drawing for the same study."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".search").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f"{folder} is being searched by another command", "one command for a search",
+                f"wait for it; duogen sweep status {folder} shows how far it is",
+            ) from error  # fmt: skip
+        yield
+
+
+def tell(agenda: Abreast) -> int:
+    """Says which phases could not begin, and why; the exit code."""
+    remarks = [one.remark for one in agenda.agendas.values() if isinstance(one, Chain) and one.remark is not None]
+    for remark in remarks:
+        print(f"duogen: {remark}")
+    return 1 if remarks else 0

@@ -1,0 +1,1 @@
+"""How Hydra finds the sweepers and launchers of duogen."""

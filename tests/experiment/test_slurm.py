@@ -1,0 +1,47 @@
+import pytest
+
+from duogen.experiment.slurm import first_host, rank_environment
+
+TASK = {
+    "SLURM_STEP_NUM_TASKS": "6",
+    "SLURM_PROCID": "5",
+    "SLURM_LOCALID": "2",
+    "SLURM_NODEID": "1",
+    "SLURM_JOB_NODELIST": "gpu[07-08]",
+    "SLURM_JOB_ID": "20012",
+}
+
+
+def test_a_task_of_several_is_one_rank_of_that_many():
+    assert rank_environment(TASK) == {
+        "RANK": "5", "LOCAL_RANK": "2", "NODE_RANK": "1", "WORLD_SIZE": "6",
+        "MASTER_ADDR": "gpu07", "MASTER_PORT": "10012",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "environ", [{}, {"SLURM_NTASKS": "6", "SLURM_PROCID": "0"}, TASK | {"SLURM_STEP_NUM_TASKS": "1"}]
+)
+def test_no_slurm_a_batch_script_and_a_single_task_are_no_rank(environ):
+    assert rank_environment(environ) is None
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [
+        ("vm", "vm"),
+        ("a1,b2", "a1"),
+        ("gpu[003-005,9],cpu1", "gpu003"),
+        ("rack[2,5]-node[10-11].site", "rack2-node10.site"),
+        ("node-a[1-2]", "node-a1"),
+    ],
+)
+def test_the_first_host_of_a_node_list(nodes, first):
+    assert first_host(nodes) == first
+
+
+def test_ports_are_free_to_use_and_differ_between_neighbouring_jobs():
+    ports = {int(rank_environment(TASK | {"SLURM_JOB_ID": str(job)})["MASTER_PORT"]) for job in range(19990, 20010)}
+    assert len(ports) == 20
+    assert min(ports) >= 10000
+    assert max(ports) < 30000
