@@ -33,10 +33,11 @@ faults: .venv/installed  ## Kills real runs at random instants and continues the
 promises: .venv/installed  ## Trains the demos at their full budget and holds them to what they promise.
 	$(BIN)/python -m pytest --quiet --numprocesses 2 -m demo tests/demo
 
-bench: .venv/installed  ## Measures speed beside hand-written loops.
+bench: .venv/installed  ## Measures speed beside hand-written loops and other launchers.
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/sweep.py
 
 clean:  ## Removes .venv and all caches; runs stay.
 	rm -rf .venv .pytest_cache .ruff_cache dist

@@ -2,8 +2,8 @@
 
 All train with `duogen.experiment.trial.run` on the same configs, one thread and one run folder each; ours plays every
 trial on the meta device first, the peers (peers/sweep_app.py) do not. basic runs them one after another in one process;
-joblib keeps two processes; submitit_local starts a cold process for each, all at once of its own accord: batches of two
-(hydra.sweeper.max_batch_size) limit it, and both ways are measured.
+joblib keeps two processes; submitit_local starts a cold process for each, in batches of two (max_batch_size), since of
+its own accord it would start all at once (submitit_at_once).
 
 A warm start is the time from the pool's decision to start a trial (`Pool.start`) to the end of its first training step,
 as the trial's first row says (log_every=1); the template is warm by then. Its cold counterpart is `duogen train`.
@@ -37,7 +37,7 @@ COMMANDS = {
     "basic": [*APP, "hydra/launcher=basic"],
     "joblib": [*APP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
     "submitit_local": [*APP, "hydra/launcher=submitit_local", "hydra.sweeper.max_batch_size=2"],
-    "submitit_local at once": [*APP, "hydra/launcher=submitit_local"],
+    "submitit_at_once": [*APP, "hydra/launcher=submitit_local"],
 }
 LONG = tuple(name for name in COMMANDS if name.startswith("submitit"))
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -61,10 +61,9 @@ def rounds(names: list[str], count: int, trials: int, steps: int) -> dict[str, l
     for index in range(count):
         for name in names[index:] + names[:index]:
             if index == 0 or name not in LONG:
-                times[name].append(whole(COMMANDS[name], trials, steps))
-                print(
-                    f"  round {index + 1}, {name}: {times[name][-1]:.1f} s, load {os.getloadavg()[0]:.1f}", flush=True
-                )
+                wall = whole(COMMANDS[name], trials, steps)
+                times[name].append(wall)
+                print(f"  round {index + 1}, {name}: {wall:.1f} s, load {os.getloadavg()[0]:.1f}", flush=True)
     return times
 
 
@@ -129,15 +128,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=1000, help="of a trial")
-    parser.add_argument("--only", default="", help="names of peers, such as basic,joblib")
+    parser.add_argument("--steps", type=int, default=750, help="of a trial")
+    parser.add_argument(
+        "--peers", default="basic,joblib,submitit_local", help=f"some of {', '.join(list(COMMANDS)[1:])}"
+    )
     options = parser.parse_args()
     print(json.dumps({"torch": torch.__version__, "cores": len(os.sched_getaffinity(0))} | vars(options)), flush=True)
     lines = starts(8)
-    names = [name for name in COMMANDS if not options.only or name == "duogen" or name in options.only.split(",")]
+    names = ["duogen", *options.peers.split(",")]
     times = {name: statistics.median(each) for name, each in
              rounds(names, options.rounds, options.trials, options.steps).items()}  # fmt: skip
-    lines += [f"sweep/{name.replace(' ', '_')}: {times['duogen'] / times[name]:.3f}" for name in names[1:]]
+    lines += [f"sweep/{name}: {times['duogen'] / times[name]:.3f}" for name in names[1:]]
     print("\n".join(lines))
 
 

@@ -1,6 +1,7 @@
 """`duogen COMMAND`: joins the stages; nothing heavy is imported before a command needs it."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -122,7 +123,7 @@ def train(options: argparse.Namespace) -> int:
         raise UserError("--detach without -m", "duogen train -m ... --detach", "add -m, or drop --detach")
     if named := [given for given in options.arguments if given.partition("=")[0] == "sweep"]:
         raise UserError(
-            f"{named[0]} without -m", "a sweep has many runs", f"duogen train -m {' '.join(options.arguments)}"
+            f"{named[0]} without -m", "a sweep has many runs", f"duogen train -m {shlex.join(options.arguments)}"
         )
     overrides, place = continued(list(options.arguments), options.config_dir)
     from duogen.complete import complete

@@ -36,10 +36,10 @@ class Line:
         return self.answers.pop(0)
 
 
-def told(reports, row, validated=False, stopping=False, zero=True):
+def told(reports, row, validated=False, stopping=False, zero=True, last=9):
     """What one step, at whose end `row` stands closed, makes of the module."""
     module = SimpleNamespace(last_row=row, stopping=stopping, device="cpu")
-    trainer = SimpleNamespace(is_global_zero=zero, world_size=1)
+    trainer = SimpleNamespace(is_global_zero=zero, world_size=1, global_step=row.get("step", 0), max_steps=last)
     if validated:
         reports.on_validation_end(trainer, module)
     else:
@@ -65,6 +65,13 @@ def test_at_a_validation_it_is_asked_whether_to_go_on(answer):
     assert told(reports, {"step": 3}, validated=True) is answer
     assert stop.pruned is answer
     assert [(step, awaits) for step, _, awaits in line.sent] == [(2, False), (3, True)]
+
+
+def test_at_its_last_step_it_is_measured_and_not_pruned():
+    line, stop = Line([True]), Stop(1)
+    assert told(Reports(line, stop, prunable=True), {"step": 9}, validated=True, last=9) is False
+    assert line.sent == [(9, {"step": 9}, False)]
+    assert not stop.pruned
 
 
 def test_a_trial_that_may_not_be_pruned_asks_nothing(tmp_path):

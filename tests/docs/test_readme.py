@@ -31,10 +31,20 @@ def shortened(command: list[str], run: Path | None) -> list[str]:
     words = [re.sub(r"runs/gan-digits/KEY", str(run), word) for word in command[1:]]
     if words[0] != "train":
         return words
+    if "-m" in words:
+        return short_sweep(words)
     resumed = any(word.startswith("resume=") for word in words)
     words += ["trainer.max_steps=5"] if resumed else SHORT
     words += [] if any(word.startswith("logger=") for word in words) else ["logger=none"]
     return words + ([] if any(word.startswith("trainer=") for word in words) else ["trainer=cpu"])
+
+
+def short_sweep(words: list[str]) -> list[str]:
+    """One seed, the smoke budget, and two draws of a search."""
+    words = ["seed=0" if word.startswith("seed=") else word for word in words if "n_trials" not in word]
+    searched = "sweep=wgan_lr" in words or "hydra/sweeper=optuna" in words
+    words += ["hydra.sweeper.n_trials=2"] if searched else []
+    return [*words, "budget=smoke", "validate_every=10", "logger=none", "trainer=cpu", "data.batch_size=8"]
 
 
 def write_example(folder: Path) -> None:

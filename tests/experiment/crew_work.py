@@ -56,9 +56,20 @@ def stubborn(out: str) -> int:
 def polite(out: str) -> int:
     """Ends as preempted when it is told to."""
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(75))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     write(out, os.getpid())
     while True:
         time.sleep(60)
+
+
+def deaf(out: str) -> int:
+    """Waits for a signal that it does not hear yet, and ends as preempted when it does."""
+    write(out, os.getpid())
+    while signal.SIGTERM not in signal.sigpending():
+        time.sleep(0.01)
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(75))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    return 1
 
 
 def write(out: str, pid: int) -> None:

@@ -42,7 +42,7 @@ composed = cache(lambda overrides, config_dir: compose(overrides, config_dir))
 def alone(tmp_path, monkeypatch):
     """A folder of the test's own; what takes time elsewhere is spared, and every signal handler is given back."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("duogen.complete.compose", lambda given, folder, known: deepcopy(composed(tuple(given), folder)))
+    monkeypatch.setattr("duogen.complete.compose", lambda given, folder, _: deepcopy(composed(tuple(given), folder)))
     monkeypatch.setattr("duogen.callbacks.samples.picture", lambda *_: Image.new("RGB", (3, 2)))
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
     before = {number: signal.getsignal(number) for number in numbers}

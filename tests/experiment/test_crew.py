@@ -117,7 +117,7 @@ def test_a_rank_that_ended_unseen_is_still_watched_until_it_is_polled():
     crew.start()
     crew.children[0].join()
     assert not crew.children[0].is_alive()
-    assert wait(crew.sentinels, timeout=0) == crew.sentinels != []
+    assert wait(crew.sentinels, timeout=10) == crew.sentinels != []
     assert crew.poll() == 0
 
 
@@ -152,6 +152,15 @@ def test_signals_are_passed_on(tmp_path):
     assert crew_run(Crew(crew_work.polite, [(str(tmp_path),)])) == 75
     sender.join()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_rank_that_has_only_begun_hears_a_signal_when_it_is_ready(tmp_path):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    one = Crew(crew_work.deaf, [(str(tmp_path),)])
+    one.start()
+    os.kill(int(read(tmp_path / "pid")), signal.SIGTERM)
+    assert end(one) == 75
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 def noted(tmp_path, rank=0):

@@ -1,6 +1,6 @@
 import pytest
 
-from duogen.experiment.slurm import first_host, rank_environment
+from duogen.experiment.slurm import first_host, rank_environment, speaks, threads
 
 TASK = {
     "SLURM_STEP_NUM_TASKS": "6",
@@ -45,3 +45,16 @@ def test_ports_are_free_to_use_and_differ_between_neighbouring_jobs():
     assert len(ports) == 20
     assert min(ports) >= 10000
     assert max(ports) < 30000
+
+
+@pytest.mark.parametrize(
+    ("environ", "spoken"),
+    [({}, True), (TASK, False), (TASK | {"SLURM_PROCID": "0"}, True), (TASK | {"SLURM_STEP_NUM_TASKS": "1"}, True)],
+)
+def test_of_several_tasks_the_first_speaks(environ, spoken):
+    assert speaks(environ) is spoken
+
+
+@pytest.mark.parametrize(("given", "number"), [({"SLURM_CPUS_PER_TASK": "3"}, 3), ({}, None)])
+def test_a_task_has_as_many_threads_as_slurm_gives_it_cpus(given, number):
+    assert threads(TASK | given) == number

@@ -1,10 +1,12 @@
-"""Real Slurm and real Ray: six trials of one sweep, of which one fails and one is preempted and continues."""
+"""Real Slurm and real Ray: trials that are told to go, killed or fail, ranks that srun starts, and code that is edited."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,94 +17,128 @@ from faults.test_kill import field, group_is_empty, wait_until
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 STEPS, HELD = 60, 20
-RATES = ("0.001", "0.002", "0.003", "0.004", "0.005", "9.0")
+FAILING = "9.0"
+WAITING = {"0.001": "TERM", "0.002": "USR1", "0.003": "USR2", "0.004": "KILL"}
 FAULTY = f"""
+import os
 import time
 from pathlib import Path
+
 import torch
 
+import duogen
+
+VERSION = 1
+FOLDER = Path(__file__).parent
+
 class Touchy(torch.optim.Adam):
-    '''Counts its steps in a file; raises at a rate of 9, and at a rate of 0.001 waits at step {HELD} for a word.'''
+    '''Counts its steps in a file; raises at a rate of 9, and at a rate below 0.005 waits at step {HELD} for a word.'''
 
     def step(self, closure=None):
-        rate, here = self.defaults["lr"], Path({{here!r}})
-        if rate == 9.0:
+        rate, here = self.defaults["lr"], Path(os.environ["FAULT_NOTES"])
+        if rate == {FAILING}:
             raise RuntimeError("planted")
-        with (here / f"steps-{{rate}}").open("a") as file:
+        counted = here / f"steps-{{rate}}-{{os.environ.get('RANK', '0')}}"
+        with counted.open("a") as file:
             file.write("x")
-        if rate == 0.001 and (here / "steps-0.001").stat().st_size >= {HELD}:
-            while not (here / "go").exists():
-                time.sleep(0.01)
+        (here / f"whence-{{rate}}").write_text(f"{{VERSION}}\\n{{__file__}}\\n{{duogen.__file__}}")
+        while rate < 0.005 and counted.stat().st_size >= {HELD} and not (here / f"go-{{rate}}").exists():
+            time.sleep(0.01)
         return super().step(closure)
 """
+RUN = (
+    "--allow faulty. data=ring generator=mlp discriminator=mlp data.train_size=500 data.evaluation_size=100 "
+    "data.batch_size=16 logger=none trainer=cpu log_every=5 validate_every=20 checkpoint_every=20 "
+    f"budget.steps={STEPS} turns=alternate optimizer._target_=faulty.Touchy"
+).split()
+SWEEP = ("trial.attempts=1", "hydra.sweeper.max_failure_rate=0.2")
+TWO = "trainer=slurm_ddp trainer.accelerator=cpu trainer.nodes=1 trainer.devices=2".split()
 
 
-def begin(folder, launcher, *more: str) -> subprocess.Popen:
+def begin(folder: Path, rates, *more: str) -> subprocess.Popen:
     """A sweep over the rate of an optimizer, in a folder whose name needs quoting."""
-    (folder / "faulty.py").write_text(FAULTY.replace("{here!r}", repr(str(folder))))
-    command = (
-        "train -m --allow faulty. data=ring generator=mlp discriminator=mlp data.train_size=500 "
-        "data.evaluation_size=100 data.batch_size=16 logger=none trainer=cpu log_every=5 validate_every=20 "
-        f"checkpoint_every=20 budget.steps={STEPS} turns=alternate trial.attempts=1 hydra.sweeper.max_failure_rate=0.2 "
-        f"optimizer._target_=faulty.Touchy optimizer.lr={','.join(RATES)} "
-        f"hydra/launcher={launcher}"
-    ).split()
     where = f"hydra.sweep.dir='{folder}/a sweep'"
-    environment = os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
+    return start(folder, "train", "-m", *RUN, *SWEEP, f"optimizer.lr={','.join(rates)}", *more, where)
+
+
+def start(folder: Path, *command: str, before=()) -> subprocess.Popen:
+    if not (folder / "faulty.py").exists():
+        (folder / "faulty.py").write_text(FAULTY)
     return subprocess.Popen(
-        [sys.executable, "-m", "duogen", *command, *more, where], cwd=folder, env=environment, start_new_session=True,
+        [*before, sys.executable, "-m", "duogen", *command], cwd=folder,
+        env=os.environ | {"FAULT_NOTES": str(folder)}, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
 
-def held(folder, process) -> bool:
-    """Whether the slow trial waits for a word."""
+def counted(folder: Path, rate: str, rank: int = 0) -> int:
+    """The steps that a trial's optimizers have done."""
+    file = folder / f"steps-{rate}-{rank}"
+    return file.stat().st_size if file.exists() else 0
+
+
+def held(folder: Path, rate: str, process) -> bool:
+    """Whether the trial waits for a word."""
     assert process.poll() is None, process.communicate()[0]
-    counted = folder / "steps-0.001"
-    return counted.exists() and counted.stat().st_size >= HELD
+    return counted(folder, rate) >= HELD
 
 
-def trials(folder) -> dict[str, RunFolder]:
+def trials(folder: Path) -> dict[str, RunFolder]:
     """The run folders of a sweep, by the rate in their config."""
     runs = [RunFolder(path.parent) for path in (folder / "a sweep").glob("*/config.yaml")]
     return {str(run.config()["optimizer"]["lr"]): run for run in runs}
-
-
-def assert_as_planned(folder, process) -> None:
-    """Five are done with each of their steps done once, one has failed, and nobody is left."""
-    printed = process.communicate(timeout=400)[0]
-    assert process.returncode == 0, printed
-    found = trials(folder)
-    assert sorted(found) == sorted(RATES), printed
-    assert {rate: found[rate].record().status for rate in RATES} == dict.fromkeys(RATES, "done") | {"9.0": "failed"}
-    assert "planted" in found["9.0"].record().error
-    for rate in RATES[:-1]:
-        assert found[rate].record().steps == STEPS
-        assert (folder / f"steps-{rate}").stat().st_size == 2 * STEPS, "a step was lost or done twice"
-    assert {path.name for path in (folder / "a sweep").iterdir() if len(path.name) == 16} == {
-        run.path.name for run in found.values()
-    }
-    assert group_is_empty(process.pid)
-
-
-def assert_one_lost(folder, process) -> None:
-    """The slow trial has failed as a killed one, the others have ended as planned, and no process is left of it."""
-    printed = process.communicate(timeout=400)[0]
-    assert process.returncode == 1, printed  # two of six have failed
-    found = trials(folder)
-    assert found["0.001"].record().status == "failed"
-    assert "SIGKILL" in found["0.001"].record().error
-    assert not found["0.001"].held()
-    assert [found[rate].record().status for rate in RATES[1:]] == ["done"] * 4 + ["failed"]
-    assert group_is_empty(process.pid)
 
 
 def notes(run: RunFolder) -> Notes:
     return Notes(run.path.parent / "trials" / f"{run.path.name}.json")
 
 
+def ended(process) -> tuple[int, str]:
+    """The exit code and what was printed, of a command that leaves no process."""
+    printed = process.communicate(timeout=400)[0]
+    assert group_is_empty(process.pid)
+    return process.returncode, printed
+
+
+def assert_done(folder: Path, rate: str, ranks: int = 1) -> None:
+    """The trial is done, and each of its steps was done once, on each rank."""
+    record = trials(folder)[rate].record()
+    assert (record.status, record.steps) == ("done", STEPS)
+    assert [counted(folder, rate, rank) for rank in range(ranks)] == [2 * STEPS] * ranks, "a step was lost or repeated"
+
+
+def assert_as_planned(folder: Path, rates) -> None:
+    """The killed trial and the failing one have failed, the others are done, and there is no other run folder."""
+    found = trials(folder)
+    assert sorted(found) == sorted(rates)
+    killed = next(rate for rate, number in WAITING.items() if number == "KILL")
+    for rate in rates:
+        if rate == FAILING:
+            assert found[rate].record().status == "failed"
+            assert "planted" in found[rate].record().error
+        elif rate == killed:
+            assert found[rate].record().status == "failed"
+            assert "SIGKILL" in found[rate].record().error
+            assert not found[rate].held()
+        else:
+            assert_done(folder, rate)
+    keys = {path.name for path in (folder / "a sweep").iterdir() if len(path.name) == 16}
+    assert keys == {run.path.name for run in found.values()}
+
+
+def assert_copied(folder: Path, rates) -> None:
+    """The trials have run the code of the time of their submission, from the sweep's own copy."""
+    (copy,) = {path for path in (folder / "a sweep" / "code").iterdir() if (path / "faulty.py").read_text() == FAULTY}
+    expected = f"1\n{copy}/faulty.py\n{copy}/duogen/__init__.py"
+    assert {(folder / f"whence-{rate}").read_text() for rate in rates} == {expected}
+
+
+def edit(folder: Path) -> None:
+    (folder / "faulty.py").write_text(FAULTY.replace("VERSION = 1", "VERSION = 2"))
+
+
 @pytest.fixture
-def slurm(monkeypatch):
+def slurm():
     """A Slurm that takes jobs."""
     if shutil.which("sinfo") is None:
         pytest.skip("Slurm is not installed")
@@ -124,48 +160,20 @@ def tell(job: str, number: str) -> None:
 def hasten(job: str) -> bool:
     """Slurm lets a requeued job wait for two minutes; whether it now need not."""
     command = ["scontrol", "update", f"jobid={job}", "starttime=now"]
-    return state(job) == "PENDING" and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("number", ["TERM", "USR1", "USR2"])
-def test_on_slurm_a_job_that_is_told_to_go_requeues_itself_and_continues(slurm, tmp_path, number):
-    process = begin(tmp_path, "slurm", "hydra.launcher.grace_s=5")
-    try:
-        wait_until(lambda: held(tmp_path, process), "a trial that waits", 200)
-        job = notes(trials(tmp_path)["0.001"]).job()
-        tell(job, number)
-        (tmp_path / "go").touch()
-        wait_until(lambda: hasten(job), "the job is in the queue again", 100)
-        assert trials(tmp_path)["0.001"].record().status == "preempted"
-        assert_as_planned(tmp_path, process)
-    finally:
-        end(process)
-
-
-def test_on_slurm_a_job_that_is_killed_loses_its_trial_alone(slurm, tmp_path):
-    process = begin(tmp_path, "slurm", "hydra.launcher.grace_s=1")
-    try:
-        wait_until(lambda: held(tmp_path, process), "a trial that waits", 200)
-        tell(notes(trials(tmp_path)["0.001"]).job(), "KILL")
-        assert_one_lost(tmp_path, process)
-    finally:
-        end(process)
-
-
-def test_on_slurm_what_was_submitted_detached_is_waited_for_by_the_same_command(slurm, tmp_path):
-    process = begin(tmp_path, "slurm", "--detach")
-    printed = process.communicate(timeout=200)[0]
-    assert process.returncode == 0, printed
-    assert f"{len(RATES)} trials are in the queue." in printed
-    (tmp_path / "go").touch()
-    submitted = {path: path.read_text() for path in (tmp_path / "a sweep" / "trials").glob("*.job")}
-    assert len(submitted) == len(RATES)
-    process = begin(tmp_path, "slurm")
-    try:
-        assert_as_planned(tmp_path, process)
-    finally:
-        end(process)
-    assert {path: path.read_text() for path in submitted} == submitted, "a trial was submitted twice"
+def send_away(folder: Path, rate: str, number: str, process) -> None:
+    """Tells the trial's job to go when the trial waits; one that may save comes back at once."""
+    wait_until(lambda: held(folder, rate, process), f"{rate} waits", 200)
+    run = trials(folder)[rate]
+    job = notes(run).job()
+    tell(job, number)
+    (folder / f"go-{rate}").touch()
+    if number != "KILL":
+        wait_until(lambda: state(job) == "PENDING", "the job is in the queue again", 100)
+        assert run.record().status == "preempted"
+        wait_until(lambda: hasten(job), "it need not wait")
 
 
 def end(process) -> None:
@@ -174,30 +182,91 @@ def end(process) -> None:
         process.communicate(timeout=120)
 
 
+def test_on_slurm_a_job_that_is_told_to_go_comes_back_and_one_that_is_killed_is_lost_alone(slurm, tmp_path):
+    rates = [*WAITING, "0.005", FAILING]
+    process = begin(tmp_path, rates, "hydra/launcher=slurm", "hydra.launcher.grace_s=1")
+    try:
+        for rate, number in WAITING.items():
+            send_away(tmp_path, rate, number, process)
+        code, printed = ended(process)
+    finally:
+        end(process)
+    assert_as_planned(tmp_path, rates)
+    assert code == 1, printed  # two of six have failed
+
+
+def test_on_slurm_what_was_submitted_detached_runs_its_own_code_and_is_waited_for_by_the_same_command(slurm, tmp_path):
+    rates = ["0.006", "0.007"]
+    command = ["hydra/launcher=slurm", "hydra.sweeper.snapshot=true"]
+    code, printed = ended(begin(tmp_path, rates, *command, "--detach"))
+    edit(tmp_path)
+    assert code == 0, printed
+    assert "2 trials are in the queue." in printed
+    assert "status" not in printed.replace("duogen sweep status", ""), "there is no table of what has not run"
+    submitted = {path: path.read_text() for path in (tmp_path / "a sweep" / "trials").glob("*.job")}
+    assert len(submitted) == len(rates)
+    process = begin(tmp_path, rates, *command)
+    try:
+        code, printed = ended(process)
+    finally:
+        end(process)
+    assert code == 0, printed
+    for rate in rates:
+        assert_done(tmp_path, rate)
+    assert_copied(tmp_path, rates)
+    assert {path: path.read_text() for path in submitted} == submitted, "a trial was submitted twice"
+
+
+def test_on_slurm_a_trial_of_two_ranks_is_one_job_that_comes_back_whole(slurm, tmp_path):
+    (rate,) = rates = ["0.001"]
+    process = begin(tmp_path, rates, *TWO, "hydra/launcher=slurm")
+    try:
+        send_away(tmp_path, rate, "TERM", process)
+        code, printed = ended(process)
+    finally:
+        end(process)
+    assert code == 0, printed
+    assert_done(tmp_path, rate, ranks=2)
+    assert_as_planned(tmp_path, rates)
+    assert [path.name for path in (tmp_path / "a sweep" / "trials").glob("*.end")] == [
+        f"{trials(tmp_path)[rate].path.name}.end"
+    ]
+
+
+@pytest.mark.parametrize("rate", ["0.006"])
+def test_srun_starts_the_ranks_of_one_run(slurm, tmp_path, rate):
+    command = ["train", *RUN, *TWO, f"optimizer.lr={rate}", f"run_dir={tmp_path}/run"]
+    code, printed = ended(start(tmp_path, *command, before=["srun", "--ntasks=2"]))
+    assert code == 0, printed
+    assert json.loads((tmp_path / "run" / "record.json").read_text())["status"] == "done"
+    assert [counted(tmp_path, rate, rank) for rank in range(2)] == [2 * STEPS] * 2
+    assert printed.count(f"{tmp_path}/run\n") == 1, "the first rank alone speaks"
+
+
 @pytest.fixture
 def ray():
     pytest.importorskip("ray", reason="Ray is not installed")
 
 
-def test_on_ray_a_trial_that_is_told_to_go_comes_back_and_continues(ray, tmp_path):
-    process = begin(tmp_path, "ray", "hydra.launcher.ray.init.num_cpus=2")
+def test_on_ray_a_trial_that_is_told_to_go_comes_back_and_a_killed_worker_loses_its_own_alone(ray, tmp_path):
+    rates = ["0.001", "0.004", "0.005", FAILING]
+    process = begin(
+        tmp_path, rates, "hydra/launcher=ray", "hydra.launcher.ray.init.num_cpus=2", "hydra.launcher.grace_s=1",
+        "hydra.sweeper.snapshot=true",
+    )  # fmt: skip
     try:
-        wait_until(lambda: held(tmp_path, process), "a trial that waits", 200)
+        for rate in ("0.001", "0.004"):
+            wait_until(lambda rate=rate: held(tmp_path, rate, process), f"{rate} waits", 200)
+        edit(tmp_path)
         os.kill(int((trials(tmp_path)["0.001"].path / "lock").read_text()), signal.SIGTERM)
-        (tmp_path / "go").touch()
-        assert_as_planned(tmp_path, process)
-    finally:
-        end(process)
-
-
-def test_on_ray_a_worker_that_is_killed_loses_its_trial_alone_and_leaves_no_process(ray, tmp_path):
-    process = begin(tmp_path, "ray", "hydra.launcher.ray.init.num_cpus=2", "hydra.launcher.grace_s=1")
-    try:
-        wait_until(lambda: held(tmp_path, process), "a trial that waits", 200)
-        rank = int((trials(tmp_path)["0.001"].path / "lock").read_text())
+        (tmp_path / "go-0.001").touch()
+        rank = int((trials(tmp_path)["0.004"].path / "lock").read_text())
         worker = int(field(int(field(rank, 1)), 1))  # a rank is a child of the template, which is a child of the worker
         os.kill(worker, signal.SIGKILL)
         wait_until(lambda: group_is_empty(rank), "the rank of a dead worker is gone")
-        assert_one_lost(tmp_path, process)
+        code, printed = ended(process)
     finally:
         end(process)
+    assert code == 1, printed  # two of four have failed
+    assert_as_planned(tmp_path, rates)
+    assert_copied(tmp_path, rates[:-1])

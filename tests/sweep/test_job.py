@@ -1,5 +1,7 @@
 """What a cluster's job does with a trial's file: it never raises, and always leaves its last word."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from contracts.cases import ALLOW, found
@@ -72,13 +74,34 @@ def test_a_job_that_goes_back_into_the_queue_has_no_last_word(one, monkeypatch):
     assert Notes(one.file).end() is None
 
 
+@pytest.mark.parametrize(("code", "timed_out", "asked"), [(75, False, [75]), (0, False, [0]), (75, True, [])])
+def test_a_job_whose_time_is_up_does_not_go_back_into_the_queue(code, timed_out, asked, one, monkeypatch):
+    codes = []
+    monkeypatch.setattr(job, "supervised", lambda file, placed: (code, timed_out))
+    monkeypatch.setattr(job, "requeue", codes.append)
+    assert said(one) == End(code, timed_out)
+    assert codes == asked
+
+
 @pytest.mark.parametrize("rank", ["0", "1"])
-def test_of_ranks_that_slurm_has_started_the_first_speaks(rank, one, monkeypatch):
-    placed = {"RANK": rank, "WORLD_SIZE": "2"}
-    monkeypatch.setattr(job, "rank_environment", lambda environ: placed)
-    monkeypatch.setattr(job, "answered", lambda work, arguments, speaks: 3 if speaks is (rank == "0") else 4)
-    monkeypatch.setattr(job, "requeue", lambda code: None)
-    for name in placed:
-        monkeypatch.setenv(name, "7")
-    assert job.task({ASKED: str(one.file)}) == {"key": "a", "code": 3, "timed_out": False}
-    assert Notes(one.file).end() == (End(3, False) if rank == "0" else None)
+def test_of_ranks_that_slurm_has_started_the_first_keeps_time_log_and_record(rank, one, monkeypatch):
+    placed = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": rank, "SLURM_LOCALID": rank, "SLURM_NODEID": "0",
+              "SLURM_JOB_NODELIST": "vm", "SLURM_JOB_ID": "3", "SLURM_CPUS_PER_TASK": "5"}  # fmt: skip
+    for name, value in placed.items():
+        monkeypatch.setenv(name, value)
+    made = []
+
+    def crew(work, shares, environment, threads, log=None, timeout=None, grace=30.0):
+        made.append((shares, environment["RANK"], environment["WORLD_SIZE"], threads, log, timeout))
+        return SimpleNamespace(timed_out=False)
+
+    one.plan.config["trial"]["timeout"] = 7
+    write(one)
+    monkeypatch.setattr(job, "Crew", crew)
+    monkeypatch.setattr(job, "run", lambda crew: -9)
+    assert job.task({ASKED: str(one.file)}) == {"key": "a", "code": -9, "timed_out": False}
+    kept = (one.file.with_suffix(".log"), 7) if rank == "0" else (None, None)
+    assert made == [([(str(one.file),)], rank, "2", 5, *kept)]
+    assert Notes(one.file).end() == (End(-9, False) if rank == "0" else None)
+    record = RunFolder(one.plan.folder).record()
+    assert (record and record.status) == ("failed" if rank == "0" else None)

@@ -35,7 +35,7 @@ def given(*overrides):
         (["hydra.sweep.dir=a/b", "name=mine"], "a/b", "mine"),
         (["hydra.sweep.dir='a b/c=d'"], "a b/c=d", "c=d"),
         (["data=ring", "optimizer.lr=1,2", "generator=mlp"], "runs/gan-ring-by-lr", "gan-ring-by-lr"),
-        (["data=ring", "name=null", "generator=mlp,dcgan", "seed=0,1"], None, "gan-ring-by-generator-seed"),
+        (["data=ring", "name=null", "generator=mlp,dcgan", "seed=0,1"], None, "gan-ring-by-generator"),
         (["data=ring"], "runs/gan-ring", "gan-ring"),
         (["data=ring,grid"], "runs/gan-digits-by-data", "gan-digits-by-data"),
         (["data=ring", "hydra.launcher.slots=[a,b]", "seed=0,1"], "runs/gan-ring-by-seed", "gan-ring-by-seed"),

@@ -16,8 +16,8 @@ VALIDATED = "validate/"
 class Reports(Callback):
     """Sends each row as it is closed; at a validation asks whether to go on, and stops all ranks at that very step.
 
-    Stands after Records, whose rows it passes on. Only rank 0 has a line; where a trial may be pruned, every rank takes
-    part in the answer.
+    At the last step there is nothing left to prune: the run is measured. Stands after Records, whose rows it passes on.
+    Only rank 0 has a line; where a trial may be pruned, every rank takes part in the answer.
 
     Args:
         line: to the sweep: takes (step, row, whether an answer is awaited) and gives a bool; null where there is none.
@@ -34,8 +34,9 @@ class Reports(Callback):
         self.tell(pl_module.last_row, answer=False)
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        asked = self.tell(pl_module.last_row, answer=self.prunable)
-        if not self.prunable:
+        prunable = self.prunable and trainer.global_step < trainer.max_steps
+        asked = self.tell(pl_module.last_row, answer=prunable)
+        if not prunable:
             return
         wished = trainer.is_global_zero and (asked or (self.wish is not None and self.wish.exists()))
         if trainer.world_size > 1:

@@ -12,7 +12,7 @@ from duogen.experiment.crew import AGREED, Crew, run, world_size
 from duogen.experiment.folder import RunFolder
 from duogen.experiment.key import differences, run_key
 from duogen.experiment.resolve import resolve
-from duogen.experiment.slurm import rank_environment
+from duogen.experiment.slurm import rank_environment, speaks, threads
 from duogen.experiment.summary import show
 from duogen.experiment.trial import Plan
 from duogen.experiment.verdict import settle
@@ -28,11 +28,13 @@ def train(config: Mapping[str, Any], choices: Mapping[str, Any], overrides: Sequ
     if not begun:
         refuse_foreign(folder)
     elif not config["fresh"] and finished(folder, resolved):
-        print(f"{folder.path} is done; fresh=true would start it over.")
-        show(folder)
+        if speaks(os.environ):
+            print(f"{folder.path} is done; fresh=true would start it over.")
+            show(folder)
         return 0
     code = launch(Plan(resolved, folder.path, choices, overrides, allow), over=config["fresh"] or not begun)
-    show(folder)
+    if speaks(os.environ):
+        show(folder)
     return code
 
 

@@ -27,3 +27,14 @@ def rank_environment(environ: Mapping[str, str]) -> dict[str, str] | None:
 def first_host(nodes: str) -> str:
     """The first name of a Slurm node list: `gpu[003-005,9],cpu1` begins with `gpu003`."""
     return re.sub(r"\[(\w+)[^\]]*\]", r"\1", nodes).partition(",")[0]
+
+
+def speaks(environ: Mapping[str, str]) -> bool:
+    """Whether this process may speak for its run: of several tasks that srun has started, the first."""
+    return (rank_environment(environ) or {"RANK": "0"})["RANK"] == "0"
+
+
+def threads(environ: Mapping[str, str]) -> int | None:
+    """The CPU threads of one task, where Slurm was told how many CPUs it has."""
+    given = environ.get("SLURM_CPUS_PER_TASK")
+    return int(given) if given else None

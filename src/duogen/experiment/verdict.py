@@ -1,6 +1,8 @@
 """How a run ended, where its processes could not write it themselves: killed, timed out, refused, or gone."""
 
 import signal
+import time
+from dataclasses import replace
 from pathlib import Path
 
 from duogen.errors import UserError
@@ -32,14 +34,19 @@ def settle(plan: Plan, code: int, timed_out: bool = False, log: Path | None = No
         ended = record.end("failed", "\n".join(part for part in (tail(log, start), reason(code)) if part))
     else:
         return record
-    if record.error == ended.error:  # settled before
-        return record
+    ended = replace(ended, wall_s=round(record.wall_s + since(folder), 3))
     try:
         with folder.lock():
             folder.write_record(ended)
     except UserError:  # another process runs it: the record is its own
         return record
     return ended
+
+
+def since(folder: RunFolder) -> float:
+    """Seconds since the record was last written, which its `wall_s` does not hold."""
+    path = folder.path / "record.json"
+    return max(0.0, time.time() - path.stat().st_mtime) if path.exists() else 0.0
 
 
 def blank(plan: Plan) -> RunRecord:

@@ -69,6 +69,7 @@ class Board:
     def end(self, trial: Trial, status: str, wall_s: float) -> float | None:
         """Takes an end, and returns the value by which the trial is judged, if it has one."""
         self.ends[trial.key] = status
+        self.sizes[trial.key] = steps_of(trial)
         one = self.running.pop(trial.key, None)
         value = one.values.get(self.metric) if one and self.metric else None
         if status == "done":

@@ -82,6 +82,13 @@ class Book:
         if changed:
             raise self.refusal([f"{name}: {before.get(name)} there, {now.get(name)} here" for name in changed])
 
+    def refuse_fewer(self, seeds: Sequence[int]) -> None:
+        """Refuses to leave out seeds by which earlier settings were judged."""
+        before = [int(seed) for seed in str(self.content["space"].get(SEED) or "").split(",") if seed]
+        lost = [seed for seed in before if seed not in seeds] if self.trials else []
+        if lost:
+            raise self.refusal([f"seed={seed} is gone" for seed in lost])
+
     def refusal(self, lines: Sequence[str]) -> UserError:
         more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
         return UserError(

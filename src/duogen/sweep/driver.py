@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from duogen.errors import UserError
 from duogen.experiment.folder import RunFolder
 from duogen.experiment.summary import last_error
 from duogen.experiment.verdict import settle
@@ -83,11 +84,22 @@ class Driver:
         self.stopping = True
 
     def taken(self, trial: Trial) -> bool:
-        """Claims a trial that is to be run; one that is over is told to the agenda instead."""
+        """Claims a trial that is to be run; the agenda is told of one that is over, or whose folder refuses."""
         if not self.claims.take(trial.key):
             self.elsewhere[trial.key] = trial
             return False
         self.elsewhere.pop(trial.key, None)
+        try:
+            return self.opened(trial)
+        except UserError as error:
+            self.screen.said(f"{trial.label}: {error}")
+            self.counts["failed"] += 1
+            self.claims.give(trial.key)
+            self.agenda.ended(trial, Outcome("failed", (), str(error)))
+            return False
+
+    def opened(self, trial: Trial) -> bool:
+        """Makes a claimed trial ready to run, unless it is over."""
         record = RunFolder(trial.plan.folder).record()
         if ledger.is_over(trial, record):
             assert record is not None

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from duogen.experiment.provenance import software
 from duogen.sweep.agenda import GOOD, Listed, Outcome, Trial
-from duogen.sweep.axes import Setting
+from duogen.sweep.axes import SEED, Setting
 from duogen.sweep.call import CALL
 from duogen.sweep.desk import Fleet
 from duogen.sweep.driver import Driver, Policy
@@ -36,8 +36,8 @@ def launch(fleet: Fleet, config: DictConfig, job_overrides: Sequence[Sequence[st
     (call.folder / TRIALS).mkdir(parents=True, exist_ok=True)
     planner = Planner(call.name, call.folder, (), call.config_dir, call.allow, software())
     shared = set(job_overrides[0]).intersection(*job_overrides[1:])
-    trials = [planned(replace(planner, fixed=sorted(shared)), [text for text in overrides if text not in shared])
-              for overrides in job_overrides]  # fmt: skip
+    fixed = [text for text in job_overrides[0] if text in shared and not text.startswith(f"{SEED}=")]
+    trials = [planned(replace(planner, fixed=fixed), overrides) for overrides in job_overrides]
     batch = Batch(list({trial.key: trial for trial in trials}.values()))
     screen = Screen(call.name, 0, len(batch.trials), None, higher_is_better=False)
     screen.begin()
@@ -50,10 +50,10 @@ def launch(fleet: Fleet, config: DictConfig, job_overrides: Sequence[Sequence[st
 
 
 def planned(planner: Planner, overrides: Sequence[str]) -> Trial:
-    """The trial of a job's overrides."""
-    parts = [text.partition("=") for text in overrides]
+    """The trial of a job's overrides, named by those that the jobs do not share."""
+    parts = [text.partition("=") for text in overrides if text not in planner.fixed]
     named = {key: value for key, _, value in parts}
-    seed = int(named.pop("seed", 0))
+    seed = int(named.pop(SEED, 0))
     return planner.trial(Setting(named, [f"{key}={value}" for key, value in named.items()]), seed, PHASE)
 
 

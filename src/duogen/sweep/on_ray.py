@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from duogen.sweep.agenda import Trial
 from duogen.sweep.asking import asking
 from duogen.sweep.batches import Job
+from duogen.sweep.snapshot import VARIABLE
 
 
 class RayJob:
@@ -42,7 +43,16 @@ class OnRay:
 
     def __init__(self, launcher: RayLauncher) -> None:
         self.launcher = launcher
-        self.remote = OmegaConf.create({**launcher.ray_cfg.remote, "max_retries": 0})
+
+    @property
+    def remote(self) -> DictConfig:
+        """What each task asks for; a copy of the code is named, since a running cluster has its own environment."""
+        given = {**self.launcher.ray_cfg.remote, "max_retries": 0}
+        if VARIABLE in os.environ:
+            named = {name: os.environ[name] for name in (VARIABLE, "PYTHONPATH")}
+            own = given.get("runtime_env") or {}
+            given["runtime_env"] = {**own, "env_vars": {**own.get("env_vars", {}), **named}}
+        return OmegaConf.create(given)
 
     def send(self, trials: Sequence[Trial], index: int) -> list[RayJob]:
         setup_globals()

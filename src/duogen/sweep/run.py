@@ -16,7 +16,7 @@ from duogen.conftree import Tree, tree
 from duogen.errors import UserError, nearest
 from duogen.experiment import crew
 from duogen.loading import searching
-from duogen.sweep.axes import by_key, parsed
+from duogen.sweep.axes import SEED, by_key, parsed
 from duogen.sweep.call import CALL, Call
 from duogen.sweep.job import task
 
@@ -40,7 +40,7 @@ def sweep(arguments: Sequence[str], config_dir: Path | None, allow: Sequence[str
             raise UserError(f"{name} with -m", "name=NAME or hydra.sweep.dir=PATH", f"leave {name} out")
     for name in AGENT:
         os.environ.pop(name, None)
-    crew.warm_up([prefix.rstrip(".") for prefix in allow])
+    crew.warm_up(owned(allow, arguments, config_dir))
     call = Call(tuple(arguments), config_dir, tuple(allow), *place(given, files, config_dir), fresh(given))
     hydra = [text for text in arguments if parsed(text, parser).is_hydra_override()]
     task_overrides = [text for text in arguments if text not in hydra]
@@ -56,6 +56,14 @@ def sweep(arguments: Sequence[str], config_dir: Path | None, allow: Sequence[str
         return multirun(overrides, files, task_overrides, config_dir)
     finally:
         CALL.reset(token)
+
+
+def owned(allow: Sequence[str], arguments: Sequence[str], config_dir: Path | None) -> list[str]:
+    """The user's own modules that the command or its files name: the template imports them as they are now."""
+    files = sorted(config_dir.rglob("*.yaml")) if config_dir is not None else []
+    text = "\n".join([*arguments, *(file.read_text("utf-8", "replace") for file in files)])
+    named = [name for prefix in allow for name in re.findall(rf"(?<![\w.]){re.escape(prefix)}[\w.]*", text)]
+    return list(dict.fromkeys([prefix.rstrip(".") for prefix in allow] + [name.rpartition(".")[0] for name in named]))
 
 
 def multirun(overrides: Sequence[str], files: Tree, task_overrides: Sequence[str], config_dir: Path | None) -> int:
@@ -76,11 +84,10 @@ def explained(
     """A refusal of Hydra's in our words: first whatever is wrong with the run itself."""
     parser = OverridesParser.create()
     compose([text for text in task_overrides if not parsed(text, parser).is_sweep_override()], config_dir)
-    for group in OURS:
-        for text in overrides:
-            name, _, option = text.partition("=")
-            if name == group and option not in files.options(group) and option not in ("basic",):
-                return files.no_option(text, group, option)
+    for text in overrides:
+        group, _, option = text.partition("=")
+        if group.startswith(tuple(OURS)) and option not in (*files.options(group), "basic"):
+            return files.no_option(text, group, option)
     message = " ".join(str(error).splitlines()[:2])
     if match := re.search(r"'hydra\.(sweeper|launcher)\.(\w+)", message):
         return no_setting(match[1], match[2], overrides, files)
@@ -121,7 +128,8 @@ def place(given: dict[str, Override], files: Tree, config_dir: Path | None) -> t
         fixed = [text for text, one in ((o.input_line or "", o) for o in given.values())
                  if not one.is_sweep_override() and not one.is_hydra_override()]  # fmt: skip
         choices = compose(fixed, config_dir).choices
-        varied = [key.rpartition(".")[2] for key, one in given.items() if one.is_sweep_override()]
+        swept = [key.rpartition(".")[2] for key, one in given.items() if one.is_sweep_override()]
+        varied = [key for key in swept if key != SEED] or swept
         name = "-".join([f"{choices['model']}-{choices['data']}", *(["by", *varied] if varied else [])])
     folder = Path(str(directory.value())) if directory is not None else Path("runs") / str(name)
     return folder.expanduser().absolute(), str(name)

@@ -50,6 +50,7 @@ def sweep(sweeper: "Sweeping", arguments: list[str]) -> int:
         )  # fmt: skip
     with searching_alone(call.folder):
         with session.planning():
+            session.book.refuse_fewer(found.seeds)
             asked = session.book.content.setdefault("asked", {})
         agenda = protocol(
             space.read(found.varied, files.options), method, phases, read_compared(settings["compare"], files.options),
@@ -114,8 +115,19 @@ def searching_alone(folder: Path) -> Iterator[None]:
 
 
 def tell(agenda: Abreast) -> int:
-    """Says which phases could not begin, and why; the exit code."""
-    remarks = [one.remark for one in agenda.agendas.values() if isinstance(one, Chain) and one.remark is not None]
+    """Says which settings were refused and which phases could not begin, and why; the exit code.
+
+    Raises:
+        UserError: every setting was refused; the first refusal.
+    """
+    chains = [one for one in agenda.agendas.values() if isinstance(one, Chain)]
+    searches = [search for chain in chains for search in chain.searches]
+    refused = [error for search in searches for _, error in search.refused]
+    if refused and not any(search.settings for search in searches):
+        raise refused[0]
+    if refused:
+        print(f"{len(refused)} of the settings drawn make no sense, the first: {refused[0]}")
+    remarks = [chain.remark for chain in chains if chain.remark is not None]
     for remark in remarks:
         print(f"duogen: {remark}")
     return 1 if remarks else 0

@@ -40,8 +40,6 @@ class Session:
             call.name, call.folder, axes.fixed, call.config_dir, call.allow, self.code, prunable,
             getattr(self.launcher, "device", None),
         )  # fmt: skip
-        if self.settings.get("snapshot"):
-            snapshot(call.folder, call.allow)
         self.fleet: Any = fleet(self.launcher)
 
     @property
@@ -108,6 +106,8 @@ class Session:
         screen = Screen(self.call.name, slots, agenda.expected, metric, higher)
         policy = Policy(self.settings["fail_fast_after"], self.settings["max_failure_rate"])
         driver = Driver(agenda, self.call.folder, screen, policy)
+        if self.settings.get("snapshot"):
+            snapshot(self.call.folder, self.call.allow)
         screen.begin()
         try:
             self.fleet.work(driver)

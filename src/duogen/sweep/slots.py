@@ -123,10 +123,13 @@ def visible_gpus(environ: Mapping[str, str], listing: Callable[[], str]) -> list
         names = [name.strip() for name in outer.split(",")]
         ends = next((index for index, name in enumerate(names) if name in ("", "-1", "NoDevFiles")), len(names))
         return list(dict.fromkeys(names[:ends]))
-    lines = listing().splitlines()
-    parts = [line.partition("UUID: ")[2].rstrip(") \n") for line in lines if line.strip().startswith("MIG")]
-    whole = [line.partition(":")[0].removeprefix("GPU ") for line in lines if line.startswith("GPU ")]
-    return parts or whole
+    found: dict[str, list[str]] = {}
+    for line in listing().splitlines():
+        if line.startswith("GPU "):
+            found[line.partition(":")[0].removeprefix("GPU ")] = []
+        elif line.strip().startswith("MIG") and found:
+            found[list(found)[-1]].append(line.partition("UUID: ")[2].rstrip(") \n"))
+    return [name for gpu, parts in found.items() for name in (parts or [gpu])]
 
 
 def nvidia_smi() -> str:
