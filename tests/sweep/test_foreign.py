@@ -13,7 +13,7 @@ TINY = ["data=ring", "generator=mlp", "discriminator=mlp", "budget=smoke", "logg
 
 
 class Backwards:
-    """A fleet that ends trials in the reverse order: those whose loss is minimax fail, the others validate their seed."""
+    """A fleet that ends trials in reverse: those whose loss is minimax fail, the others validate their seed."""
 
     def __init__(self):
         self.labels = []

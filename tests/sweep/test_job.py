@@ -1,5 +1,7 @@
 """What a cluster's job does with a trial's file: it never raises, and always leaves its last word."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -105,3 +107,9 @@ def test_of_ranks_that_slurm_has_started_the_first_keeps_time_log_and_record(ran
     assert Notes(one.file).end() == (End(-9, False) if rank == "0" else None)
     record = RunFolder(one.plan.folder).record()
     assert (record and record.status) == ("failed" if rank == "0" else None)
+
+
+def test_a_supervisor_imports_next_to_nothing():
+    script = "import sys, duogen.sweep.job, duogen.sweep.on_slurm; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

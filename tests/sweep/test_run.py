@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from duogen.compose import compose
 from duogen.conftree import tree
 from duogen.errors import UserError
 from duogen.sweep import run
 from duogen.sweep.axes import by_key, parsed
 from duogen.sweep.call import CALL
-from duogen.sweep.run import chosen, fresh, place, sweep
+from duogen.sweep.first import first
+from duogen.sweep.run import chosen, fresh, named, place, sweep
 
 
 @pytest.fixture(autouse=True)
@@ -20,8 +22,13 @@ def alone(tmp_path, monkeypatch):
 
 
 def given(*overrides):
-    parser = OverridesParser.create()
-    return by_key(parsed(text, parser) for text in overrides)
+    return by_key(parsed(text) for text in overrides)
+
+
+def placed(*overrides):
+    """The folder and the name that a command gives its sweep."""
+    words = given(*overrides)
+    return place(words, named(words, tree()), compose(first(words, tree())).choices)
 
 
 @pytest.mark.parametrize(
@@ -37,29 +44,28 @@ def given(*overrides):
         (["data=ring", "optimizer.lr=1,2", "generator=mlp"], "runs/gan-ring-by-lr", "gan-ring-by-lr"),
         (["data=ring", "name=null", "generator=mlp,dcgan", "seed=0,1"], None, "gan-ring-by-generator"),
         (["data=ring"], "runs/gan-ring", "gan-ring"),
-        (["data=ring,grid"], "runs/gan-digits-by-data", "gan-digits-by-data"),
+        (["data=ring,grid"], "runs/gan-by-data", "gan-by-data"),
         (["data=ring", "hydra.launcher.slots=[a,b]", "seed=0,1"], "runs/gan-ring-by-seed", "gan-ring-by-seed"),
     ],
 )
 def test_a_sweep_has_a_folder_and_a_name(overrides, folder, name, tmp_path):
-    found = place(given(*overrides), tree(), None)
-    assert found == (tmp_path / (folder or f"runs/{name}"), name)
+    assert placed(*overrides) == (tmp_path / (folder or f"runs/{name}"), name)
 
 
 def test_a_home_may_be_meant(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert place(given("hydra.sweep.dir='~/x'"), tree(), None) == (tmp_path / "home" / "x", "x")
+    assert placed("hydra.sweep.dir='~/x'") == (tmp_path / "home" / "x", "x")
 
 
 @pytest.mark.parametrize("name", ["a,b", "../x", "a/b", "[a]", "{a:1}", "/x", "''", ".."])
 def test_a_name_is_that_of_one_folder(name):
     with pytest.raises(UserError, match="name="):
-        place(given(f"name={name}"), tree(), None)
+        placed(f"name={name}")
 
 
 def test_an_unknown_file_is_told_with_its_neighbours():
     with pytest.raises(UserError) as caught:
-        place(given("sweep=generator"), tree(), None)
+        placed("sweep=generator")
     assert caught.value.allowed.startswith("generators")
 
 
@@ -88,21 +94,28 @@ def test_a_fresh_start_is_asked_for(override, expected):
 def test_hydra_is_told_where_and_by_whom_and_the_sweeper_finds_the_command(monkeypatch, tmp_path):
     seen = []
 
-    def multirun(overrides, files, task_overrides, config_dir):
-        seen.append((list(overrides), list(task_overrides), CALL.get()))
+    def multirun(overrides, files):
+        seen.append((list(overrides), CALL.get()))
         return 3
 
     monkeypatch.setattr(run, "multirun", multirun)
     words = ["name=mine", "hydra.sweeper.refused=skip", "seed=0,1", "fresh=true"]
     assert sweep(words, None, ["my_nets."], False) == 3
-    ((overrides, task, call),) = seen
-    assert task == ["name=mine", "seed=0,1", "fresh=true"]
-    assert overrides[-4:] == [f"hydra.sweep.dir='{tmp_path / 'runs' / 'mine'}'", *task]
+    ((overrides, call),) = seen
+    assert call.task == ["name=mine", "seed=0,1", "fresh=true"]
+    assert overrides[-4:] == [f"hydra.sweep.dir='{tmp_path / 'runs' / 'mine'}'", "name=mine", "seed=0", "fresh=true"]
     assert overrides.index("hydra/sweeper=grid") < overrides.index("hydra.sweeper.refused=skip")
     assert (call.arguments, call.allow, call.name, call.fresh) == (tuple(words), ("my_nets.",), "mine", True)
     assert call.folder == tmp_path / "runs" / "mine"
     with pytest.raises(LookupError):
         CALL.get()
+
+
+def test_a_sweeper_that_is_not_ours_is_told_the_whole_command(monkeypatch):
+    seen = []
+    monkeypatch.setattr(run, "multirun", lambda overrides, files: seen.append(overrides) or 0)
+    assert sweep(["name=x", "hydra/sweeper=basic", "seed=0,1"], None, [], False) == 0
+    assert seen[0][-2:] == ["name=x", "seed=0,1"]
 
 
 def test_what_is_detached_says_so_to_its_launcher(monkeypatch):

@@ -98,9 +98,10 @@ def spelled(value: Any) -> str:
     return str(value)
 
 
-def parsed(text: str, parser: OverridesParser) -> Override:
+def parsed(text: str, parser: OverridesParser | None = None) -> Override:
+    """One override of a sweep; without a parser of Hydra's config loader a glob stays a glob."""
     try:
-        (override,) = parser.parse_overrides([text])
+        (override,) = (parser or OverridesParser.create()).parse_overrides([text])
         if override.key_or_group:
             return override
     except (HydraException, ValueError):

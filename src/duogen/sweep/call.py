@@ -24,6 +24,11 @@ class Call:
     fresh: bool
 
     @property
+    def task(self) -> list[str]:
+        """The overrides that concern runs, in order."""
+        return [text for text in self.arguments if not text.lstrip("+~").startswith(("hydra.", "hydra/"))]
+
+    @property
     def words(self) -> list[str]:
         """What stood behind `duogen train -m`."""
         options = ["--config-dir", str(self.config_dir)] if self.config_dir else []

@@ -25,7 +25,7 @@ def sweep(sweeper: "Sweeping", arguments: list[str]) -> int:
     assert sweeper.hydra_context is not None
     call, settings = CALL.get(), sweeper.settings
     parser = OverridesParser.create(config_loader=sweeper.hydra_context.config_loader)
-    found = axes.read(arguments, settings["params"], settings["settings"], parser, tree(call.config_dir))
+    found = axes.read(call.task, settings["params"], settings["settings"], parser, tree(call.config_dir))
     session = Session(call, sweeper, found)
     trials = session.planner.trials(found.grid(parser), found.seeds, PHASE, skip=session.skips)
     session.refuse_large(trials)

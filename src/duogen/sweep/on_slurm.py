@@ -1,8 +1,9 @@
-"""Slurm's queue as an engine, through hydra-submitit-launcher; imported only where that is asked for."""
+"""Slurm's queue as an engine, through hydra-submitit-launcher; imported only where that is asked for, and by each job."""
 
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import submitit
 from hydra.core.singleton import Singleton
@@ -12,9 +13,11 @@ from submitit.core.utils import FailedJobError, JobPaths
 
 from duogen.errors import UserError
 from duogen.sweep import squeue
-from duogen.sweep.agenda import Trial
 from duogen.sweep.asking import asking
-from duogen.sweep.batches import Job
+
+if TYPE_CHECKING:
+    from duogen.sweep.agenda import Trial
+    from duogen.sweep.batches import Job
 
 OF_ALL_QUEUES = {field.name for field in fields(BaseQueueConf)}
 OF_THE_EXECUTOR = ("submitit_folder", "max_num_timeout")
@@ -84,7 +87,7 @@ class OnSlurm:
     def __init__(self, launcher: Submitting, queue: squeue.Queue) -> None:
         self.launcher, self.queue = launcher, queue
 
-    def send(self, trials: Sequence[Trial], index: int) -> list[Submitted]:
+    def send(self, trials: Sequence["Trial"], index: int) -> list[Submitted]:
         names = self.launcher.submit([asking(trial) for trial in trials], index)
         self.queue.forget()
         return [self.job(name) for name in names]
@@ -95,5 +98,5 @@ class OnSlurm:
     def job(self, name: str) -> Submitted:
         return Submitted(name, self.queue, self.launcher.params["submitit_folder"])
 
-    def cancel(self, jobs: Sequence[Job]) -> None:
+    def cancel(self, jobs: Sequence["Job"]) -> None:
         squeue.cancel([job.name for job in jobs if job.name is not None])

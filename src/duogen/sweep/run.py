@@ -2,11 +2,11 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -16,9 +16,9 @@ from duogen.conftree import Tree, tree
 from duogen.errors import UserError, nearest
 from duogen.experiment import crew
 from duogen.loading import searching
-from duogen.sweep.axes import SEED, by_key, parsed
+from duogen.sweep.axes import SEED, by_key, parsed, refuse_unknown
 from duogen.sweep.call import CALL, Call
-from duogen.sweep.job import task
+from duogen.sweep.first import first
 
 QUIET = ("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none", "hydra.sweep.subdir=.")
 OURS = {"hydra/sweeper": "grid", "hydra/launcher": "pool"}
@@ -33,18 +33,24 @@ def sweep(arguments: Sequence[str], config_dir: Path | None, allow: Sequence[str
         UserError: a mistake in the command or in the sweep's file; nothing was started.
     """
     files = tree(config_dir)
-    parser = OverridesParser.create()
-    given = by_key(parsed(text, parser) for text in arguments)
+    given = by_key(parsed(text) for text in arguments)
     for name in ALONE:
         if name in given:
             raise UserError(f"{name} with -m", "name=NAME or hydra.sweep.dir=PATH", f"leave {name} out")
     for name in AGENT:
         os.environ.pop(name, None)
+    name = named(given, files)
+    for one in given.values():
+        refuse_unknown(one, files)
+    begun = first(given, files)
+    choices = compose(begun, config_dir).choices
     crew.warm_up(owned(allow, arguments, config_dir))
-    call = Call(tuple(arguments), config_dir, tuple(allow), *place(given, files, config_dir), fresh(given))
-    hydra = [text for text in arguments if parsed(text, parser).is_hydra_override()]
+    call = Call(tuple(arguments), config_dir, tuple(allow), *place(given, name, choices), fresh(given))
+    hydra = [text for text in arguments if parsed(text).is_hydra_override()]
     task_overrides = [text for text in arguments if text not in hydra]
-    overrides = [*QUIET, *chosen(given, files), *hydra, f"hydra.sweep.dir={quoted(call.folder)}", *task_overrides]
+    ours = [*chosen(given, files), *hydra]
+    told = begun if sweeps(given, files) else task_overrides
+    overrides = [*QUIET, *ours, f"hydra.sweep.dir={quoted(call.folder)}", *told]
     if detach and "hydra/launcher=pool" in overrides:
         raise UserError(
             "--detach with the slots of this machine", "--detach with hydra/launcher=slurm",
@@ -53,7 +59,7 @@ def sweep(arguments: Sequence[str], config_dir: Path | None, allow: Sequence[str
     overrides += ["hydra.launcher.detach=true"] if detach else []
     token = CALL.set(call)
     try:
-        return multirun(overrides, files, task_overrides, config_dir)
+        return multirun(overrides, files)
     finally:
         CALL.reset(token)
 
@@ -66,24 +72,22 @@ def owned(allow: Sequence[str], arguments: Sequence[str], config_dir: Path | Non
     return list(dict.fromkeys([prefix.rstrip(".") for prefix in allow] + [name.rpartition(".")[0] for name in named]))
 
 
-def multirun(overrides: Sequence[str], files: Tree, task_overrides: Sequence[str], config_dir: Path | None) -> int:
+def multirun(overrides: Sequence[str], files: Tree) -> int:
     """Hydra's own way through a sweep, with our config tree."""
+    from duogen.sweep.job import task  # heavy: the template is on its way by now
+
     with searching(files.folders) as lines:
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         try:
             found = hydra.multirun("train", task, [*lines, *overrides], with_log_configuration=False)
         except (HydraException, OmegaConfBaseException) as error:
-            raise explained(error, overrides, files, task_overrides, config_dir) from error
+            raise explained(error, overrides, files) from error
     return found if isinstance(found, int) else 0  # a sweeper that is not ours returns its jobs
 
 
-def explained(
-    error: Exception, overrides: Sequence[str], files: Tree, task_overrides: Sequence[str], config_dir: Path | None
-) -> UserError:
-    """A refusal of Hydra's in our words: first whatever is wrong with the run itself."""
-    parser = OverridesParser.create()
-    compose([text for text in task_overrides if not parsed(text, parser).is_sweep_override()], config_dir)
+def explained(error: Exception, overrides: Sequence[str], files: Tree) -> UserError:
+    """A refusal of Hydra's in our words; the first trial has been composed by then."""
     for text in overrides:
         group, _, option = text.partition("=")
         if group.startswith(tuple(OURS)) and option not in (*files.options(group), "basic"):
@@ -114,23 +118,32 @@ def chosen(given: dict[str, Override], files: Tree) -> list[str]:
     return [f"{group}={ours}" for group, ours in OURS.items() if group not in given and group not in defaults]
 
 
-def place(given: dict[str, Override], files: Tree, config_dir: Path | None) -> tuple[Path, str]:
-    """Where the sweep lies, and its name: as given, else that of the sweep's file, else of what it varies."""
-    directory = given.get("hydra.sweep.dir")
+def sweeps(given: dict[str, Override], files: Tree) -> bool:
+    """Whether the sweeper is one of ours, which reads the command itself; Hydra then composes the first trial."""
+    return "hydra/sweeper" not in given or str(given["hydra/sweeper"].value()) in files.options("hydra/sweeper")
+
+
+def named(given: dict[str, Override], files: Tree) -> str | None:
+    """The sweep's name as it is given, or that of its file or its folder; None where nothing says one."""
     name = one_name(given["name"]) if "name" in given else None
-    if name is None and "sweep" in given:
-        name = given["sweep"].value()
-        if name not in files.options("sweep"):
-            raise files.no_option(f"sweep={name}", "sweep", str(name))
-    if name is None and directory is not None:
-        name = Path(str(directory.value())).name
+    if "sweep" in given:
+        option = str(given["sweep"].value())
+        if option not in files.options("sweep"):
+            raise files.no_option(f"sweep={option}", "sweep", option)
+        name = name or option
+    if name is None and "hydra.sweep.dir" in given:
+        name = Path(str(given["hydra.sweep.dir"].value())).name
+    return name
+
+
+def place(given: dict[str, Override], name: str | None, choices: Mapping[str, Any]) -> tuple[Path, str]:
+    """Where the sweep lies, and its name, which is that of what it varies where there is no other."""
+    directory = given.get("hydra.sweep.dir")
     if name is None:
-        fixed = [text for text, one in ((o.input_line or "", o) for o in given.values())
-                 if not one.is_sweep_override() and not one.is_hydra_override()]  # fmt: skip
-        choices = compose(fixed, config_dir).choices
         swept = [key.rpartition(".")[2] for key, one in given.items() if one.is_sweep_override()]
         varied = [key for key in swept if key != SEED] or swept
-        name = "-".join([f"{choices['model']}-{choices['data']}", *(["by", *varied] if varied else [])])
+        same = [str(choices[role]) for role in ("model", "data") if role not in swept]
+        name = "-".join([*same, *(["by", *varied] if varied else [])])
     folder = Path(str(directory.value())) if directory is not None else Path("runs") / str(name)
     return folder.expanduser().absolute(), str(name)
 

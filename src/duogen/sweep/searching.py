@@ -37,7 +37,7 @@ def sweep(sweeper: "Sweeping", arguments: list[str]) -> int:
     call, settings = CALL.get(), sweeper.settings
     files = tree(call.config_dir)
     parser = OverridesParser.create(config_loader=sweeper.hydra_context.config_loader)
-    found = axes.read(arguments, settings["params"], {}, parser, files)
+    found = axes.read(call.task, settings["params"], {}, parser, files)
     method = read_method(**{name: settings[name] for name in METHOD})
     phases = (
         read_phases(settings["phases"], files.options) if settings["phases"] else [Phase(PHASE, settings["n_trials"])]
