@@ -1,6 +1,7 @@
 """`duogen COMMAND`: joins the stages; nothing heavy is imported before a command needs it."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -90,7 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.path.append(str(Path.cwd()))
         return COMMANDS[options.command](options)
     except UserError as error:
-        print(f"duogen: {error}", file=sys.stderr)
+        from duogen.experiment.slurm import speaks
+
+        if speaks(os.environ):
+            print(f"duogen: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -26,6 +26,21 @@ def test_outside_training_a_signal_ends_at_once_and_handlers_come_back(number):
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.parametrize("number", Stop.numbers)
+def test_a_signal_that_came_while_deaf_is_noticed_when_it_listens(number):
+    stop = Stop(10)
+    signal.pthread_sigmask(signal.SIG_BLOCK, (number,))
+    try:
+        with stop.owning():
+            os.kill(os.getpid(), number)
+            assert stop.signal is None
+            with pytest.raises(Interrupted):
+                stop.listen()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (number,))
+    assert stop.signal == number
+
+
 def test_while_training_a_signal_is_noted_and_a_second_ctrl_c_ends_at_once():
     stop = Stop(10)
     stop.training = True
@@ -40,7 +55,9 @@ def test_a_thread_owns_no_signals_and_needs_none():
     ended = []
 
     def work():
-        with Stop(10).owning():
+        stop = Stop(10)
+        with stop.owning():
+            stop.listen()
             ended.append(True)
 
     thread = threading.Thread(target=work)

@@ -8,6 +8,7 @@ import signal
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -433,6 +434,46 @@ def test_another_number_of_ranks_is_another_run(monkeypatch, capsys, here):
     monkeypatch.setattr(begin, "run", lambda *_: pytest.fail("ranks were launched"))
     assert train(*SPARSE, "run_dir=here", "trainer.devices=2") == 2
     assert "trainer.devices: 1 there, 2 here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_of_ranks_that_srun_has_started_each_runs_its_own_and_the_first_speaks(rank, monkeypatch, capsys):
+    placed = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": rank, "SLURM_LOCALID": rank, "SLURM_NODEID": "0",
+              "SLURM_JOB_NODELIST": "vm", "SLURM_JOB_ID": "3", "SLURM_CPUS_PER_TASK": "5"}  # fmt: skip
+    for name, value in placed.items():
+        monkeypatch.setenv(name, value)
+    begun = []
+
+    def crew(work, shares, environment, threads, timeout=None, grace=30.0):
+        begun.append((len(shares), environment["RANK"], environment["WORLD_SIZE"], threads, timeout))
+        return SimpleNamespace(timed_out=False)
+
+    monkeypatch.setattr(begin, "meet", lambda placed: begun.append("met"))
+    monkeypatch.setattr(begin, "Crew", crew)
+    monkeypatch.setattr(begin, "run", lambda crew: -9)
+    command = [*SPARSE, "run_dir=here", "trainer=slurm_ddp", "trainer.accelerator=cpu", "trainer.nodes=1",
+               "trainer.devices=2", "trial.timeout=7"]  # fmt: skip
+    assert train(*command) == 1
+    assert begun == ["met", (1, rank, "2", 5, 7 if rank == "0" else None)]
+    assert ("here" in capsys.readouterr().out) is (rank == "0")
+
+
+@pytest.mark.parametrize(("rank", "left"), [("0", False), ("1", True)])
+def test_the_first_rank_clears_the_folder_before_the_others_come(rank, left, monkeypatch):
+    assert train(*SPARSE, "run_dir=here") == 0
+    placed = {"RANK": rank, "WORLD_SIZE": "2"}
+    seen = []
+    monkeypatch.setattr(begin, "rank_environment", lambda environ: placed)
+    monkeypatch.setattr(begin, "meet", lambda placed: seen.append(Path("here/record.json").exists()))
+    monkeypatch.setattr(begin, "run", lambda crew: 0)
+    assert train(*SPARSE, "run_dir=here", "trainer.devices=2", "fresh=true") == 0
+    assert seen == [left]
+
+
+def test_srun_with_another_number_of_tasks_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(begin, "rank_environment", lambda environ: {"RANK": "0", "WORLD_SIZE": "3"})
+    assert train(*SPARSE, "run_dir=here", "trainer.devices=2") == 2
+    assert "srun has started 3 tasks for 2 ranks" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("mistake", ["data=mnist", "data.batch_size=200000", "data.shape=[3]"])

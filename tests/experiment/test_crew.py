@@ -97,6 +97,14 @@ def test_a_run_that_heeds_its_timeout_is_not_killed(tmp_path):
     assert (end(crew), crew.timed_out) == (75, True)
 
 
+def test_a_signal_before_the_ranks_are_there_reaches_them_all(tmp_path):
+    crew = Crew(crew_work.polite, [(str(tmp_path),)] * 2, timeout=600, grace=600)
+    crew.signal(signal.SIGTERM)
+    crew.start()
+    assert end(crew) == 75
+    assert [child.exitcode for child in crew.children] == [75, 75]
+
+
 def test_a_run_within_its_time_has_not_timed_out():
     crew = Crew(crew_work.ends, [(0,)], timeout=600)
     assert (crew_run(crew), crew.timed_out) == (0, False)

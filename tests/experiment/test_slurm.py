@@ -1,6 +1,11 @@
+import threading
+
 import pytest
 
-from duogen.experiment.slurm import first_host, rank_environment, speaks, threads
+from duogen.errors import UserError
+from duogen.experiment import slurm
+from duogen.experiment.crew import free_port
+from duogen.experiment.slurm import first_host, meet, rank_environment, speaks, threads
 
 TASK = {
     "SLURM_STEP_NUM_TASKS": "6",
@@ -58,3 +63,26 @@ def test_of_several_tasks_the_first_speaks(environ, spoken):
 @pytest.mark.parametrize(("given", "number"), [({"SLURM_CPUS_PER_TASK": "3"}, 3), ({}, None)])
 def test_a_task_has_as_many_threads_as_slurm_gives_it_cpus(given, number):
     assert threads(TASK | given) == number
+
+
+def there(rank, port):
+    return {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+
+
+def test_the_first_rank_comes_last_and_its_port_is_free_again():
+    port = free_port()
+    for _ in range(2):
+        met = []
+        second = threading.Thread(target=lambda met=met: (meet(there(1, port)), met.append(1)))
+        second.start()
+        met.append("what the first does before")
+        meet(there(0, port))
+        second.join()
+        assert met == ["what the first does before", 1]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_does_not_wait_for_ever(rank, monkeypatch):
+    monkeypatch.setattr(slurm, "PATIENCE_S", 1)
+    with pytest.raises(UserError, match=f"rank {rank} of 2 has waited 1 s"):
+        meet(there(rank, free_port()))

@@ -45,6 +45,19 @@ def test_a_signal_outside_training_is_no_failure_and_the_run_continues(
     assert len(record.metrics) == 6
 
 
+@pytest.mark.parametrize(("number", "code", "status"), ENDS)
+def test_a_signal_to_a_process_that_begins_deaf_is_no_failure(number, code, status, tmp_path):
+    """What a crew's template does to its children: the signal waits until the run owns it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (number,))
+    try:
+        os.kill(os.getpid(), number)
+        assert trial.run(plan(tmp_path)) == code
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (number,))
+    record = RunFolder(tmp_path / "run").record()
+    assert (record.status, record.steps, record.failures, record.error) == (status, 0, 0, None)
+
+
 def test_a_checkpoint_beyond_the_steps_asked_for_is_refused_and_kept(tmp_path):
     trial.run(plan(tmp_path))
     before = (tmp_path / "run" / "record.json").read_bytes()

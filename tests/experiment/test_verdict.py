@@ -114,6 +114,24 @@ def test_it_is_settled_once(plan, tmp_path):
     assert first.failures == 1
 
 
+@pytest.mark.parametrize("before", ["failed", "oom", "timeout", "preempted", "interrupted"])
+@pytest.mark.parametrize(
+    ("code", "timed_out", "status"), [(-9, False, "failed"), (1, False, "failed"), (-9, True, "timeout")]
+)
+def test_what_an_earlier_attempt_said_is_not_the_word_of_this_one(before, code, timed_out, status, plan):
+    left(plan, before, "its own words", 1)
+    record = settle(plan, code, timed_out, untouched=True)
+    assert (record.status, record.failures, record.steps) == (status, 2, 7)
+    assert record.error != "its own words"
+
+
+@pytest.mark.parametrize(("before", "code"), [("done", -9), ("pruned", 1), ("preempted", 75), ("interrupted", 130)])
+def test_an_attempt_that_had_nothing_to_add_leaves_the_record_as_it_was(before, code, plan):
+    left(plan, before, failures=1)
+    record = settle(plan, code, untouched=True)
+    assert (record.status, record.failures) == (before, 1)
+
+
 def test_a_refusal_counts_each_time(plan):
     assert [settled(plan, 2).failures for _ in range(3)] == [1, 2, 3]
 

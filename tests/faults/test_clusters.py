@@ -1,4 +1,4 @@
-"""Real Slurm and real Ray: trials that are told to go, killed or fail, ranks that srun starts, and code that is edited."""
+"""Real Slurm and real Ray: trials that are told to go, killed or fail, ranks that srun starts, code that is edited."""
 
 import json
 import os
@@ -52,7 +52,7 @@ RUN = (
     f"budget.steps={STEPS} turns=alternate optimizer._target_=faulty.Touchy"
 ).split()
 SWEEP = ("trial.attempts=1", "hydra.sweeper.max_failure_rate=0.2")
-TWO = "trainer=slurm_ddp trainer.accelerator=cpu trainer.nodes=1 trainer.devices=2".split()
+TWO = ("trainer=slurm_ddp", "trainer.accelerator=cpu", "trainer.nodes=1", "trainer.devices=2")
 
 
 def begin(folder: Path, rates, *more: str) -> subprocess.Popen:
@@ -233,8 +233,8 @@ def test_on_slurm_a_trial_of_two_ranks_is_one_job_that_comes_back_whole(slurm, t
     ]
 
 
-@pytest.mark.parametrize("rate", ["0.006"])
-def test_srun_starts_the_ranks_of_one_run(slurm, tmp_path, rate):
+def test_srun_starts_the_ranks_of_one_run(slurm, tmp_path):
+    rate = "0.006"
     command = ["train", *RUN, *TWO, f"optimizer.lr={rate}", f"run_dir={tmp_path}/run"]
     code, printed = ended(start(tmp_path, *command, before=["srun", "--ntasks=2"]))
     assert code == 0, printed

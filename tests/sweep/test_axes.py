@@ -1,5 +1,7 @@
 """A sweep's command and its file taken apart, in every spelling that Hydra has."""
 
+import shlex
+
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -238,3 +240,24 @@ def test_what_a_group_has_passes(given, read):
 
 def test_axes_without_bundles_say_nothing_of_them():
     assert Axes((), {"a": "1,2"}, (0,), {}).space == {"a": "1,2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("seed", "write seed=VALUE"),
+        ("seed=rnage(3)", "'seed=range(3)'"),
+        ("optimizer.lr=tag(log,intervall(1e-5,1))", "'optimizer.lr=tag(log,interval(1e-5,1))'"),
+    ],
+)
+def test_text_that_is_no_override_has_a_remedy(text, remedy):
+    with pytest.raises(UserError) as caught:
+        axes.parsed(text)
+    assert remedy in caught.value.remedy
+
+
+def test_text_that_needs_quotes_is_told_with_them():
+    with pytest.raises(UserError) as caught:
+        axes.parsed("name=a(b")
+    (word,) = shlex.split(caught.value.remedy.partition(": ")[2])
+    assert axes.parsed(word).value() == "a(b"

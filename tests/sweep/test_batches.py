@@ -275,3 +275,24 @@ def test_detached_everything_is_submitted_and_nothing_waited_for(trials, capsys)
         f"job {job}: generator={key},seed=3" for job, key in [("7_0", "a"), ("7_1", "b"), ("7_2", "c"), ("4_1", "d")]
     ]
     assert printed[5] == f"5 trials are in the queue. See: duogen sweep status {trials[0].plan.folder.parent}"
+
+
+@pytest.mark.parametrize("moment", ["next", "send"])
+def test_a_signal_while_trials_go_out_cancels_these_too(moment, trials):
+    class Desk(Paper):
+        def next(self):
+            return signalled("next", super().next())
+
+    class Sending(Engine):
+        def send(self, trials, index):
+            return signalled("send", super().send(trials, index))
+
+    def signalled(name, found):
+        if name == moment and not desk.stopped:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return found
+
+    desk, engine = Desk(trials[:2]), Sending(lambda one: [lambda: None] * 50)
+    Batches(engine, at_once=9, poll_s=0.0, grace_s=0.0).work(desk)
+    assert [name for names in engine.cancelled for name in names] == [f"7_{n}" for n in range(len(desk.ends()))]
+    assert len(desk.ends()) == (1 if moment == "next" else 2)

@@ -172,6 +172,12 @@ def test_two_commands_plan_one_after_another(tmp_path):
     assert entered.is_set()
 
 
+def test_what_cannot_be_a_folder_is_refused(tmp_path):
+    (tmp_path / "sweep").touch()
+    with pytest.raises(UserError, match="sweep cannot be used"), book.alone(tmp_path / "sweep"):
+        pass
+
+
 def test_a_book_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     begun(tmp_path, trial(tmp_path, "a")).write()
     before = (tmp_path / "sweep.yaml").read_bytes()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from duogen.errors import UserError
 from duogen.experiment.folder import RunFolder
 from duogen.sweep.driver import STALLED, Driver, Policy
 from duogen.sweep.plan import TRIALS
@@ -70,6 +71,15 @@ def test_fresh_starts_over_what_is_done_once(folder):
     assert (one.plan.folder / "record.json").exists()
 
 
+def test_fresh_starts_over_only_once_what_two_phases_ask_for(folder):
+    one, same = trial(folder, "a", fresh=True), trial(folder, "a", phase="final", fresh=True)
+    desk = driver(folder, one, same)
+    run(desk, "done")
+    assert desk.next() is None
+    assert desk.agenda.told == [("a", "done"), ("a", "done")]
+    assert RunFolder(one.plan.folder).record().status == "done"
+
+
 def test_an_earlier_wish_to_stop_is_forgotten(folder):
     one = trial(folder, "a")
     one.file.with_suffix(".stop").touch()
@@ -102,6 +112,51 @@ def test_what_the_processes_could_not_write_is_settled(folder):
     record = RunFolder(one.plan.folder).record()
     assert record.status == "failed"
     assert record.error.startswith("Fatal Python error\nkilled by SIGKILL")
+
+
+@pytest.mark.parametrize("before", ["failed", "oom", "preempted", "interrupted"])
+@pytest.mark.parametrize(("code", "said"), [(-11, "SIGSEGV"), (1, "planted")])
+def test_an_attempt_that_dies_before_its_first_word_has_failed_whatever_the_one_before_said(before, code, said, folder):
+    one = trial(folder, "a")
+    end(one, before, "an older error", failures=1)
+    desk = driver(folder, one)
+    desk.next()
+    one.file.with_suffix(".log").write_text("planted\n")
+    desk.ended(one, code, False)
+    record = RunFolder(one.plan.folder).record()
+    assert (record.status, record.failures, desk.agenda.told) == ("failed", 2, [("a", "failed")])
+    assert said in record.error
+
+
+def test_a_trial_that_comes_back_and_dies_before_its_first_word_has_failed(folder):
+    desk = driver(folder, trial(folder, "a"))
+    run(desk, "preempted", 75)
+    one = desk.next()
+    desk.ended(one, -9, False)
+    assert desk.agenda.told == [("a", "failed")]
+
+
+def test_a_fault_of_the_agenda_is_no_failure_of_the_trial(folder):
+    class Faulty(Agenda):
+        def ended(self, trial, outcome):
+            super().ended(trial, outcome)
+            raise UserError("a metric", "another", "take it")
+
+    end(one := trial(folder, "a"), "done")
+    desk = Driver(Faulty([one]), folder, Screen(), Policy(None, 0.0))
+    with pytest.raises(UserError, match="a metric"):
+        desk.next()
+    assert desk.agenda.told == [("a", "done")]
+
+
+def test_a_folder_that_refuses_is_a_failed_trial(folder):
+    one = trial(folder, "a")
+    one.plan.folder.mkdir()
+    (one.plan.folder / "record.json").write_text("{")
+    desk = driver(folder, one, trial(folder, "b"))
+    assert keys(desk) == ["b"]
+    assert desk.agenda.told == [("a", "failed")]
+    assert desk.claims.take("a")
 
 
 def test_out_of_memory_comes_back_once_alone_and_before_the_others(folder):
@@ -178,6 +233,16 @@ def test_errors_that_differ_or_are_broken_by_another_end_do_not(ends, folder):
     assert desk.exit_code == 0
 
 
+def test_what_crashes_after_errors_have_ended_the_sweep_is_no_interruption(folder):
+    desk = driver(folder, *(trial(folder, key) for key in "abc"), fail_fast_after=1)
+    running = desk.next()
+    run(desk, "failed", 1, "no")
+    end(running, "running")
+    desk.ended(running, -11, False)
+    assert desk.agenda.told == [("b", "failed"), ("a", "failed")]
+    assert "SIGSEGV" in RunFolder(running.plan.folder).record().error
+
+
 def test_without_a_limit_errors_never_end_the_sweep(folder):
     desk = driver(folder, *(trial(folder, str(n)) for n in range(9)), rate=1.0)
     for _ in range(8):
@@ -233,6 +298,16 @@ def test_a_stop_leaves_trials_to_the_next_command(code, folder):
     assert desk.screen.of("ended") == [["a", "interrupted"]]
     assert (one.plan.folder / "record.json").read_bytes() == before
     assert keys(driver(folder, one)) == ["a"]
+
+
+@pytest.mark.parametrize("code", [75, -9])
+def test_a_timeout_while_stopping_is_a_timeout(code, folder):
+    desk = driver(folder, trial(folder, "a", trial=TRIAL | {"timeout": 1.5}))
+    one = desk.next()
+    desk.stop()
+    end(one, "running")
+    desk.ended(one, code, True)
+    assert desk.agenda.told == [("a", "timeout")]
 
 
 def test_what_ends_by_itself_while_stopping_is_told(folder):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 from duogen.errors import UserError
 from duogen.experiment.folder import RunFolder
 from duogen.sweep import ledger
-from duogen.sweep.ledger import Claims, is_over, outcome
+from duogen.sweep.ledger import MOST_FILES, Claims, is_over, outcome
 from sweep.fakes import TRIAL, end, trial
 
 
@@ -33,8 +34,6 @@ def test_a_trial_is_over_when_it_ended_well_or_failed_as_often_as_it_may(status,
     one = trial(tmp_path, "a", trial=TRIAL | {"attempts": attempts})
     end(one, status, failures=failures)
     assert is_over(one, RunFolder(one.plan.folder).record()) is over
-    fresh = trial(tmp_path, "a", trial=TRIAL | {"attempts": attempts}, fresh=True)
-    assert is_over(fresh, RunFolder(one.plan.folder).record()) is False
 
 
 def test_a_trial_without_a_record_is_not_over(tmp_path):
@@ -103,6 +102,20 @@ def test_a_claim_holds_against_other_processes_until_it_is_given_back_or_its_hol
     process.communicate()
     assert said == ["True", "False"]
     assert claims.take("a")
+
+
+def test_as_many_claims_are_held_as_a_queue_may_take(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    try:
+        claims = Claims(tmp_path)
+        assert all(claims.take(str(number)) for number in range(80))
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(MOST_FILES, hard), hard)
+        for number in range(80):
+            claims.give(str(number))
+        assert len(claims.held) == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_another_desk_of_this_process_is_kept_out_too(tmp_path):

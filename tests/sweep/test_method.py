@@ -32,7 +32,7 @@ def sweeper(*overrides):
 
 def read(node, **given):
     parts = {name: instantiate(node[name]) for name in ("sampler", "pruner", "aggregate")}
-    return read_method(**{"metric": "loss", "direction": node.direction, "n_jobs": node.n_jobs, **parts, **given})
+    return read_method(**{"metric": "loss", "direction": "minimize", "n_jobs": node.n_jobs, **parts, **given})
 
 
 @pytest.mark.parametrize(("folder", "expected"), [("sampler", SAMPLER), ("pruner", PRUNER), ("aggregate", AGGREGATE)])
@@ -66,7 +66,7 @@ def test_aggregates(name):
 
 def test_defaults():
     node = sweeper()
-    assert (node.n_trials, node.n_jobs, node.direction, dict(node.params)) == (20, None, "minimize", {})
+    assert (node.n_trials, node.n_jobs, node.direction, dict(node.params)) == (20, None, None, {})
     assert isinstance(read(node).pruner(), NopPruner)
 
 
@@ -82,6 +82,7 @@ def test_lists_make_several_objectives():
         ({"metric": ["a", "b"]}, "one direction for each metric"),
         ({"direction": "minimise"}, "minimize, maximize"),
         ({"n_jobs": 0}, "n_jobs=0"),
+        ({"n_jobs": "two"}, "n_jobs=two"),
     ],
 )
 def test_refuses(given, says):

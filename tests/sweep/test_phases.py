@@ -39,6 +39,9 @@ def test_reads_seeds(seeds, expected):
         ([WIDE, {"name": "final"}], "without n_trials"),
         ([WIDE, {"name": "final", "seeds": [1]}, {"name": "more", "n_trials": 2}], "phase final"),
         ([WIDE, {"name": "narrow", "n_trials": 3, "shrink": 1.5}], "0 < shrink <= 1"),
+        ([WIDE, {"name": "narrow", "n_trials": 3, "shrink": "half"}], "0 < shrink <= 1"),
+        ([{"name": "wide", "n_trials": 0}], "n_trials=0"),
+        ([{"name": "wide", "n_trials": "many"}], "n_trials=many"),
         ([{**WIDE, "seeds": "few"}], "whole numbers"),
     ],
 )

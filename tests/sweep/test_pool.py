@@ -185,6 +185,30 @@ def test_a_signal_is_passed_on_and_nothing_more_begins(number, tmp_path, crews):
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)] == before
 
 
+def test_a_signal_while_the_desk_looks_for_a_trial_lets_none_begin(tmp_path, crews):
+    class Slow(Desk):
+        def next(self):
+            found = super().next()
+            os.kill(os.getpid(), signal.SIGTERM)
+            return found
+
+    Pool(Slots(named(["x"], 1))).work(Slow(trial(tmp_path, "a")))
+    assert crews == {}
+
+
+def test_a_signal_while_a_trial_starts_reaches_it_too(tmp_path, crews):
+    class Starting(Desk):
+        def started(self, one, slots):
+            super().started(one, slots)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    Crew.lasts = {"a": 50}
+    desk = Starting(trial(tmp_path, "a"), trial(tmp_path, "b"))
+    Pool(Slots(named(["x", "y"], 2))).work(desk)
+    assert crews["a"].signals == [signal.SIGTERM]
+    assert desk.ends == [("a", 75, False)]
+
+
 def test_a_second_signal_kills(tmp_path, crews):
     class Impatient(Desk):
         def heard(self, one, step, row):

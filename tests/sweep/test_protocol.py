@@ -1,5 +1,8 @@
 """Protocols: phases one after another, compared options side by side."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
@@ -123,6 +126,26 @@ def test_a_front_is_repeated_whole():
     assert len([trial for trial in ran if trial.phase == "final"]) == 4
     with pytest.raises(UserError, match="shrink"):
         Book().build(how=how)
+
+
+def test_two_options_that_are_one_run_are_each_told_of_their_own_end():
+    def same(params, phase, seeds):
+        return [replace(one, plan=replace(one.plan, folder=Path("runs/same"))) for one in expand(params, phase, seeds)]
+
+    class Told(Listed):
+        told = 0
+
+        def ended(self, trial, outcome):
+            self.told += 1
+
+    first, second = (Told(same({"k": k}, "grid", (0,))) for k in ("1", "2"))
+    agenda = Abreast({"first": first, "second": second})
+    one, two = agenda.next(), agenda.next()
+    assert one.key == two.key
+    agenda.ended(one, Outcome("done"))
+    assert (first.told, second.told) == (1, 0)
+    agenda.ended(two, Outcome("done"))
+    assert (first.told, second.told) == (1, 1)
 
 
 def test_what_a_trial_reports_goes_to_its_own():

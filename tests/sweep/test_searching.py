@@ -6,6 +6,7 @@ import pytest
 
 from duogen.cli import main
 from duogen.sweep.reading import plan
+from duogen.sweep.session import Session
 
 TINY = [
     "train", "-m", "data=ring", "generator=mlp", "discriminator=mlp", "generator.width=4", "discriminator.width=4",
@@ -28,10 +29,12 @@ def here(tmp_path, monkeypatch):
     [
         ([], "name what to search"),
         ([LR, "hydra.sweeper.metric=null"], "a search without a metric"),
-        ([LR, "hydra.sweeper.direction=upwards"], "direction: upwards"),
+        ([LR, "hydra.sweeper.direction=upwards"], "hydra.sweeper.direction: upwards"),
         ([LR, "hydra/sweeper/sampler=tep"], "tpe"),
-        ([LR, "hydra.sweeper.metric=[a,b]", "hydra.sweeper.direction=[minimize,maximize]",
-          "hydra/sweeper/pruner=median"], "a pruner for a, b"),
+        ([LR, "hydra.sweeper.metric=modes_fond"], "modes_found"),
+        ([LR, "hydra.sweeper.metric=logits_generated"], "add hydra.sweeper.direction=minimize"),
+        ([LR, "hydra.sweeper.metric=[modes_found,high_quality]", "hydra/sweeper/pruner=median"],
+         "a pruner for modes_found, high_quality"),
         (["optimizer.lr=tag(lgo,interval(1e-4,1e-2))"], "lgo"),
         ([LR, "hydra.sweeper.phases=[{name: final, seeds: '1,2'}]"], "phases with nothing to start from"),
         ([LR, "validate_every=8"], "validate_every=8 in a run of 4 steps"),
@@ -68,3 +71,26 @@ def test_the_plan_holds_what_was_drawn_and_the_same_command_goes_on(here, monkey
     assert "seed=1 is gone" in capsys.readouterr().err
     assert main([*TINY, "optimizer.lr=tag(log,interval(1e-5,1e-2))", "seed=0,1"]) == 2
     assert "space:" in capsys.readouterr().err
+    before = (here / "sweep" / "sweep.yaml").read_bytes()
+    assert main([*TINY, LR, "seed=0,1", "budget.steps=6", "hydra.sweeper.n_trials=4"]) == 2
+    assert "trainer.max_steps: 4 there, 6 here" in capsys.readouterr().err
+    assert (here / "sweep" / "sweep.yaml").read_bytes() == before
+
+
+def test_a_space_of_which_all_was_refused_may_be_mended(here, capsys):
+    assert main([*TINY, LR, "validate_every=8"]) == 2
+    assert main([*TINY, "latent_dim=2,3", "validate_every=8"]) == 2
+    assert "a recorded setting" not in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_one_is_refused(here, capsys):
+    (here / "sweep").touch()
+    assert main([*TINY, LR]) == 2
+    assert "sweep cannot be used: File exists" in capsys.readouterr().err
+
+
+def test_a_search_is_not_left_to_a_queue(here, capsys, monkeypatch):
+    monkeypatch.setattr(Session, "detached", True)
+    assert main([*TINY, LR]) == 2
+    assert "--detach with a search" in capsys.readouterr().err
+    assert not (here / "sweep").exists()

@@ -37,9 +37,9 @@ class Fleet:
             desk.ended(one, int(status != "done"), False)
 
 
-def session(tmp_path, fleet=None, code=CODE, space=None, seeds=(0,), fresh=False, **settings):
+def session(tmp_path, fleet=None, code=CODE, space=None, seeds=(0,), fresh=False, detach=False, **settings):
     call = Call(("data=ring",), None, (), tmp_path / "sweep", "mine", fresh)
-    launcher = SimpleNamespace(fleet=lambda: fleet or Fleet())
+    launcher = SimpleNamespace(fleet=lambda: fleet or Fleet(), detach=detach)
     sweeper = SimpleNamespace(settings=SETTINGS | settings, launcher=launcher)
     found = Session(call, sweeper, Axes(["data=ring"], space or {"ends": "done,failed"}, seeds, {}))
     found.code = code
@@ -75,6 +75,28 @@ def test_a_sweep_that_was_stopped_says_how_it_goes_on(number, code, tmp_path, ca
     planned(one, trials)
     assert one.run(Listed(trials)) == code
     assert "the same command goes on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("detach", "tables"), [(True, 0), (False, 1)])
+def test_what_is_left_to_a_queue_has_no_tables_yet(detach, tables, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(subject.results, "status", lambda folder: shown.append(folder) or 0)
+    one, trials = session(tmp_path, detach=detach, max_failure_rate=1), ended(tmp_path, "done", "failed")
+    planned(one, trials)
+    assert one.run(Listed(trials)) == 0
+    assert len(shown) == tables
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_code_is_copied_when_the_plan_stands_and_before_a_trial_begins(asked, tmp_path, monkeypatch):
+    happened = []
+    monkeypatch.setattr(subject, "snapshot", lambda folder, allow: happened.append((folder, allow)))
+    monkeypatch.setattr(Fleet, "work", lambda self, desk: happened.append("works"))
+    one = session(tmp_path, snapshot=asked)
+    assert happened == []
+    planned(one, [])
+    one.run(Listed([]))
+    assert happened == [*([(tmp_path / "sweep", ())] if asked else []), "works"]
 
 
 def test_the_plan_says_all_that_was_asked_for(tmp_path):

@@ -71,12 +71,16 @@ class Stop(Callback):
         """Handles the signals inside and gives them back after; a thread other than the main one has none to give."""
         main = threading.current_thread() is threading.main_thread()
         before = {number: signal.signal(number, self.notice) for number in self.numbers} if main else {}
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.numbers if main else ())  # a template's children begin deaf
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Lets the signals in, of which a template's children begin deaf: one that came before is noticed here."""
+        if threading.current_thread() is threading.main_thread():
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.numbers)
 
     def notice(self, number: int, frame: FrameType | None) -> None:
         again = number == signal.SIGINT and self.signal == signal.SIGINT

@@ -12,7 +12,7 @@ from duogen.experiment.crew import AGREED, Crew, run, world_size
 from duogen.experiment.folder import RunFolder
 from duogen.experiment.key import differences, run_key
 from duogen.experiment.resolve import resolve
-from duogen.experiment.slurm import rank_environment, speaks, threads
+from duogen.experiment.slurm import meet, rank_environment, speaks, threads
 from duogen.experiment.summary import show
 from duogen.experiment.trial import Plan
 from duogen.experiment.verdict import settle
@@ -78,7 +78,7 @@ def launch(plan: Plan, over: bool) -> int:
 
 
 def launched(plan: Plan, placed: Mapping[str, str], over: bool) -> int:
-    """Runs this process's rank of a run whose ranks srun has started, one a task.
+    """Runs this task's rank of a run whose ranks srun has started, one a task; the first keeps the time.
 
     Raises:
         UserError: srun has started another number of them.
@@ -89,12 +89,16 @@ def launched(plan: Plan, placed: Mapping[str, str], over: bool) -> int:
             f"srun has started {given} tasks for {wanted} ranks", f"srun --ntasks={wanted}",
             "let tasks and trainer.nodes x trainer.devices agree",
         )  # fmt: skip
-    os.environ.update(placed)
-    folder = RunFolder(plan.folder)
-    if over and folder.path.exists() and placed["RANK"] == "0":
+    folder, first = RunFolder(plan.folder), placed["RANK"] == "0"
+    if first and over and folder.path.exists():
         with folder.lock():
             folder.clear()
-    return trial.run(plan)
+    meet(placed)
+    crew = Crew(trial.run, [(plan,)], placed, threads(os.environ), **(limits(plan.config) if first else {}))
+    if first:
+        return supervised(plan, crew)
+    code = run(crew)
+    return 1 if code < 0 else code
 
 
 def limits(config: Mapping[str, Any]) -> dict[str, Any]:

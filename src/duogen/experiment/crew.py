@@ -77,6 +77,7 @@ class Crew:
         ]
         self.timeout, self.grace = timeout, grace
         self.timed_out = False
+        self.told: int | None = None
         self.cleared: set[int] = set()
         self.deadline = math.inf
         self.ends = math.inf
@@ -88,6 +89,8 @@ class Crew:
             child.start()
         if self.timeout is not None:
             self.ends = time.monotonic() + self.timeout
+        if self.told is not None:  # when not every rank was there to hear it
+            self.signal(self.told)
 
     @property
     def sentinels(self) -> list[int]:
@@ -122,7 +125,8 @@ class Crew:
         return None
 
     def signal(self, number: int) -> None:
-        """Sends a signal to every rank that lives."""
+        """Sends a signal to every rank that lives, and to those that are still to start."""
+        self.told = number
         for child in self.children:
             self.end(child, number)
 

@@ -76,6 +76,14 @@ class RunFolder:
     def write_config(self, config: Mapping[str, Any]) -> None:
         write_atomic(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False).encode())
 
+    def stamp(self) -> tuple[int, int] | None:
+        """What changes whenever the record is written; None where there is none."""
+        try:
+            found = (self.path / "record.json").stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
     def foreign(self) -> list[str]:
         """What lies in the folder that no run has written: everything, where no run has ever locked it."""
         names = sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []

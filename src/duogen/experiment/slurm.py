@@ -2,7 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 
+from duogen.errors import UserError
+
+PATIENCE_S = 300
 PORTS = range(10000, 30000)
 
 
@@ -38,3 +42,21 @@ def threads(environ: Mapping[str, str]) -> int | None:
     """The CPU threads of one task, where Slurm was told how many CPUs it has."""
     given = environ.get("SLURM_CPUS_PER_TASK")
     return int(given) if given else None
+
+
+def meet(placed: Mapping[str, str]) -> None:
+    """Waits until every rank is here; the others cannot be before the first.
+
+    Raises:
+        UserError: they are not within 300 s.
+    """
+    from torch.distributed import DistError, TCPStore
+
+    first, ranks = placed["RANK"] == "0", int(placed["WORLD_SIZE"])
+    try:
+        TCPStore(placed["MASTER_ADDR"], int(placed["MASTER_PORT"]), ranks, first, timedelta(seconds=PATIENCE_S))
+    except DistError as error:
+        raise UserError(
+            f"rank {placed['RANK']} of {ranks} has waited {PATIENCE_S} s for the others", "ranks that begin together",
+            "see what the others say, and whether the nodes reach each other",
+        ) from error  # fmt: skip

@@ -112,7 +112,6 @@ class Run:
         code = EXIT["failed"]
         try:
             with self.stop.owning():
-                self.write()
                 status, error = self.outcome(resumed)
             self.record = self.record.end(status, error)
             code = EXIT[status]
@@ -158,6 +157,8 @@ class Run:
     def outcome(self, resumed: Mapping[str, Any] | None) -> tuple[str, str | None]:
         """Trains, measures, and names what happened; only a user's mistake passes through."""
         try:
+            self.write()
+            self.stop.listen()
             return self.fit(resumed), None
         except UserError:
             raise

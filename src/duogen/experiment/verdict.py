@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from duogen.errors import UserError
+from duogen.experiment.crew import AGREED
 from duogen.experiment.folder import RunFolder
 from duogen.experiment.key import run_key
 from duogen.experiment.trial import Plan
@@ -14,9 +15,12 @@ from duogen.records import RunRecord
 TAIL = 4000
 REFUSED = 2
 LEFT = ("running", "preempted", "interrupted")
+ENDED = ("done", "pruned")
 
 
-def settle(plan: Plan, code: int, timed_out: bool = False, log: Path | None = None, start: int = 0) -> RunRecord:
+def settle(
+    plan: Plan, code: int, timed_out: bool = False, log: Path | None = None, start: int = 0, untouched: bool = False
+) -> RunRecord:
     """The run's record once all of its processes are gone, completed where they could not do it.
 
     Args:
@@ -25,12 +29,14 @@ def settle(plan: Plan, code: int, timed_out: bool = False, log: Path | None = No
         timed_out: whether it was told to end because it took too long.
         log: what it printed, of which the end, from byte `start` on, becomes the error.
         start: bytes that the log held before.
+        untouched: whether the record still is what it was when these processes began: they came to no word of it.
     """
     folder = RunFolder(plan.folder)
     record = folder.record() or blank(plan)
-    if timed_out and record.status in LEFT:
+    mute = untouched and code not in AGREED and record.status not in ENDED
+    if timed_out and (mute or record.status in LEFT):
         ended = record.end("timeout", f"stopped after {plan.config['trial']['timeout']:g} s (trial.timeout)")
-    elif record.status == "running" or (code == REFUSED and record.status not in ("done", "pruned")):
+    elif mute or record.status == "running" or (code == REFUSED and record.status not in ENDED):
         ended = record.end("failed", "\n".join(part for part in (tail(log, start), reason(code)) if part))
     else:
         return record

@@ -1,18 +1,22 @@
 """What a sweep's command asks for: what all trials share, what varies, and the seeds, in Hydra's own spelling."""
 
+import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import product
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, ValueType
+from hydra.core.override_parser.types import Override, Quote, QuotedString, ValueType
 from hydra.errors import HydraException
 
 from duogen.conftree import Tree
 from duogen.errors import UserError
 
 SEED = "seed"
+FUNCTIONS = ("choice", "range", "interval", "glob", "tag", "sort", "shuffle", "int", "float", "str", "bool")
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,20 @@ def parsed(text: str, parser: OverridesParser | None = None) -> Override:
             return override
     except (HydraException, ValueError):
         pass
-    raise UserError(
-        f"{text}: this is no override", "key=value, key=a,b, key=range(3), key=glob(*), key=interval(0,1)",
-        f"quote what the shell would take for itself, such as '{text}'",
-    )  # fmt: skip
+    spellings = "key=value, key=a,b, key=range(3), key=glob(*), key=interval(0,1)"
+    raise UserError(f"{text}: this is no override", spellings, mended(text))
+
+
+def mended(text: str) -> str:
+    """What to do about text that is no override."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        return f"write {key}=VALUE, and quote spaces"
+    for name in re.findall(r"([a-z_]+)\(", value):
+        if name not in FUNCTIONS and (near := get_close_matches(name, FUNCTIONS, n=1)):
+            return f"for example {shlex.quote(text.replace(f'{name}(', f'{near[0]}('))}"
+    quoted = QuotedString(value, Quote.single).with_quotes()
+    return f"mend the value, or quote it where it is text: {shlex.quote(f'{key}={quoted}')}"
 
 
 def text(override: Override) -> str:

@@ -142,7 +142,10 @@ class Batches:
     def fill(self, desk: Desk) -> bool:
         """Sends out what the desk has, as far as there is room; whether any trial is out."""
         trials = batch(desk, self.at_once - len(self.flights))
-        self.flights += [Flight(trial, job) for trial, job in self.placed(trials)]
+        aloft = [Flight(trial, job) for trial, job in self.placed(trials)]
+        self.flights += aloft
+        if aloft and self.stopped_by is not None:  # the signal came while they went out
+            self.engine.cancel([flight.job for flight in aloft])
         return bool(self.flights)
 
     def look(self, desk: Desk) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -146,8 +146,28 @@ def opened(folder: Path, name: str, arguments: Sequence[str], fresh: bool) -> Bo
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keeps other commands from planning the same sweep at the same time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".plan").open("w") as file:
+    """Keeps other commands from planning the same sweep at the same time.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    with lock_file(folder, ".plan") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def lock_file(folder: Path, name: str) -> IO[str]:
+    """A file of the sweep's folder, which is made, to lock.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / name).open("w")
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be used: {error.strerror}",
+            "a folder that you may write to",
+            "choose another hydra.sweep.dir=PATH",
+        ) from error

@@ -44,6 +44,14 @@ class Policy:
     max_failure_rate: float
 
 
+@dataclass(frozen=True)
+class Begin:
+    """What stood before a trial's processes started: the length of its log, and the stamp of its record."""
+
+    log: int
+    record: tuple[int, int] | None
+
+
 class Driver:
     """The desk of one command: a trial that it hands out is claimed, not over, and handed out once at a time.
 
@@ -58,10 +66,10 @@ class Driver:
         self.elsewhere: dict[str, Trial] = {}
         self.retried: set[str] = set()
         self.put_off: dict[str, list[int]] = {}
-        self.logs: dict[str, int] = {}
+        self.begun: dict[str, Begin] = {}
         self.counts: Counter[str] = Counter()
         self.errors: list[str] = []
-        self.stopping = False
+        self.stopping = self.stopped = False
         self.broken: str | None = None
 
     def next(self) -> Trial | None:
@@ -81,7 +89,7 @@ class Driver:
         return not self.stopping and bool(self.elsewhere or self.again)
 
     def stop(self) -> None:
-        self.stopping = True
+        self.stopping = self.stopped = True
 
     def taken(self, trial: Trial) -> bool:
         """Claims a trial that is to be run; the agenda is told of one that is over, or whose folder refuses."""
@@ -90,29 +98,41 @@ class Driver:
             return False
         self.elsewhere.pop(trial.key, None)
         try:
-            return self.opened(trial)
+            record = self.opened(trial)
         except UserError as error:
             self.screen.said(f"{trial.label}: {error}")
             self.counts["failed"] += 1
             self.claims.give(trial.key)
             self.agenda.ended(trial, Outcome("failed", (), str(error)))
             return False
-
-    def opened(self, trial: Trial) -> bool:
-        """Makes a claimed trial ready to run, unless it is over."""
-        record = RunFolder(trial.plan.folder).record()
-        if ledger.is_over(trial, record):
-            assert record is not None
+        if record is not None:
             outcome = self.close(trial, record)
             self.screen.skipped(trial, record.status, outcome.rows[-1][1] if outcome.rows else {})
-            return False
-        if trial.plan.config["fresh"]:
+        return record is None
+
+    def opened(self, trial: Trial) -> RunRecord | None:
+        """Makes a claimed trial ready to run; its record, where it is over and there is nothing to run."""
+        fresh = trial.plan.config["fresh"] and trial.key not in self.begun
+        record = RunFolder(trial.plan.folder).record()
+        if not fresh and ledger.is_over(trial, record):
+            return record
+        if fresh:
             ledger.clear(trial)
         write(trial)
         trial.file.with_suffix(".stop").unlink(missing_ok=True)
+        self.begin(trial)
+        return None
+
+    def begin(self, trial: Trial) -> None:
+        """Notes how things stand before a trial's processes start."""
         log = self.log(trial)
-        self.logs[trial.key] = log.stat().st_size if log.exists() else 0
-        return True
+        length = log.stat().st_size if log.exists() else 0
+        self.begun[trial.key] = Begin(length, RunFolder(trial.plan.folder).stamp())
+
+    def come_back(self, trial: Trial) -> None:
+        """Lets a trial that has ended run once more, before all others."""
+        self.begin(trial)
+        self.again.append(trial)
 
     def log(self, trial: Trial) -> Path:
         """The file that takes what a trial prints."""
@@ -132,19 +152,21 @@ class Driver:
 
     def ended(self, trial: Trial, code: int, timed_out: bool) -> None:
         """Completes the record, and decides whether the trial has ended or comes back."""
-        if self.stopping and (code < 0 or code in (75, 130)):
+        if self.stopped and not timed_out and (code < 0 or code in (75, 130)):
             record = RunFolder(trial.plan.folder).record()
             self.screen.ended(trial, "interrupted", record.wall_s if record else 0.0, None)
             self.claims.give(trial.key)
             return
-        record = settle(trial.plan, code, timed_out, self.log(trial), self.logs.get(trial.key, 0))
+        begin = self.begun[trial.key]
+        untouched = RunFolder(trial.plan.folder).stamp() == begin.record
+        record = settle(trial.plan, code, timed_out, self.log(trial), begin.log, untouched)
         error = last_error(record.error) if record.error else None
         self.screen.ended(trial, record.status, record.wall_s, record.error)
         if record.status == "oom" and trial.key not in self.retried and not self.stopping:
             self.retried.add(trial.key)
-            self.again.append(replace(trial, alone=True))
+            self.come_back(replace(trial, alone=True))
         elif record.status in ("preempted", "interrupted", "running") and self.gets_on(trial, record):
-            self.again.append(trial)
+            self.come_back(trial)
         else:
             self.close(trial, record)
             self.watch_errors(record.status, error)

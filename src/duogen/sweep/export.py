@@ -1,6 +1,7 @@
 """A sweep's file as one of W&B: the same space, and a command whose trials lie where the sweep's own would."""
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from duogen.errors import UserError, nearest
 from duogen.files import write_atomic
 from duogen.loading import plain
 from duogen.overrides import parse
+from duogen.sweep.goals import goals, validated
 from duogen.sweep.space import choices, read
 
 BARE = re.compile(r"(?!(?:null|true|false|nan|inf)$)[a-z_][\w.]*|[-+]?\d+e[-+]?\d+", re.IGNORECASE)
@@ -38,8 +40,11 @@ def export(name: str, config_dir: Path | None, out: Path | None) -> int:
         return 0
     if out.is_dir():
         raise UserError(f"out={out} is a folder", "a file", f"use out={out / f'{name}.yaml'}")
-    write_atomic(out, text.encode())
-    print(f"wrote {out}; wandb sweep {out} registers it and says how to start an agent")
+    try:
+        write_atomic(out, text.encode())
+    except OSError as error:
+        raise UserError(f"out={out}: {error.strerror}", "a file that can be written", "choose another path") from error
+    print(f"wrote {out}; wandb sweep {shlex.quote(str(out))} registers it and says how to start an agent")
     return 0
 
 
@@ -48,7 +53,9 @@ def exported(name: str, config_dir: Path | None) -> dict[str, Any]:
     files = tree(config_dir)
     if name not in (known := files.options("sweep")):
         near = nearest(name, known)
-        raise UserError(f"there is no sweep {name!r}", ", ".join(near), f"for example sweep export-wandb {near[0]}")
+        raise UserError(
+            f"there is no sweep {name!r}", ", ".join(near), f"for example duogen sweep export-wandb {near[0]}"
+        )
     content, chosen = files.read(f"sweep/{name}")[1], files.defaults(f"sweep/{name}")
     kind = chosen.get(SWEEPER, "grid")
     sweeper = files.read(f"{SWEEPER}/{kind}")[1] | content.get("hydra", {}).get("sweeper", {})
@@ -84,12 +91,13 @@ def sampler(chosen: Mapping[str, Any], kind: str, files: Tree) -> str:
 
 def searched(sweeper: Mapping[str, Any], sampler: str, seeds: int, config: Mapping[str, Any]) -> dict[str, Any]:
     """How W&B is to search: it knows one objective, by the name that rows have, after the class of the module."""
-    names, goals = ([value] if isinstance(value, str) else value for value in (sweeper["metric"], sweeper["direction"]))
     cap = {"run_cap": sweeper["n_trials"] * seeds}
-    if names is None or len(names) != 1:
+    known = validated([config], ()) if sweeper["direction"] is None else {}
+    found = goals(sweeper["metric"], sweeper["direction"], known)
+    if len(found.metrics) != 1:
         return {"method": "random", **cap}
     owner = config["model"]["_target_"].rpartition(".")[2].lower()
-    metric = {"name": f"validate/{owner}/{names[0]}", "goal": goals[0]}
+    metric = {"name": f"validate/{owner}/{found.metrics[0]}", "goal": found.directions[0]}
     return {"method": DRAWN.get(sampler, "bayes"), "metric": metric, **cap}
 
 

@@ -28,6 +28,7 @@ def sweep(sweeper: "Sweeping", arguments: list[str]) -> int:
     found = axes.read(call.task, settings["params"], settings["settings"], parser, tree(call.config_dir))
     session = Session(call, sweeper, found)
     trials = session.planner.trials(found.grid(parser), found.seeds, PHASE, skip=session.skips)
+    session.aim([trial.plan.config for trial in trials])
     session.refuse_large(trials)
     with session.planning(widening=True):
         session.book.refuse_removed(trials)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 from pathlib import Path
 from typing import IO
 
@@ -13,14 +14,14 @@ from duogen.records import FAILED, RunRecord
 from duogen.sweep.agenda import Outcome, Trial
 
 FINAL = ("done", "pruned", "nan")
+MOST_FILES = 16384
 
 
 def is_over(trial: Trial, record: RunRecord | None) -> bool:
     """Whether a command has nothing to do for a trial: it has ended well, or failed as often as it may."""
-    if record is None or trial.plan.config["fresh"]:
-        return False
-    return record.status in FINAL or (
-        record.status in FAILED and record.failures >= trial.plan.config["trial"]["attempts"]
+    return record is not None and (
+        record.status in FINAL
+        or (record.status in FAILED and record.failures >= trial.plan.config["trial"]["attempts"])
     )
 
 
@@ -44,6 +45,7 @@ class Claims:
     """Locks on trials, held by the command that runs them; the system lets go of them when it dies."""
 
     def __init__(self, folder: Path) -> None:
+        allow_files(MOST_FILES)
         self.folder = folder
         self.held: dict[str, IO[str]] = {}
 
@@ -68,6 +70,14 @@ class Claims:
         file = self.held.pop(key, None)
         if file is not None:
             file.close()
+
+
+def allow_files(count: int) -> None:
+    """Lets this process hold up to `count` files open, as far as the system allows; often it begins with 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def clear(trial: Trial) -> None:

@@ -63,7 +63,8 @@ class Method:
     def __post_init__(self) -> None:
         if not self.objectives:
             raise UserError("a search without a metric", "the short name of a validated value", "set metric")
-        if self.n_jobs is not None and self.n_jobs < 1:
+        jobs = self.n_jobs
+        if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
             raise UserError(f"n_jobs={self.n_jobs}", "1 or more, or null for no limit", "set n_jobs")
         if len(self.objectives) > 1:
             self.refuse_several()

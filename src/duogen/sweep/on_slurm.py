@@ -1,4 +1,4 @@
-"""Slurm's queue as an engine, through hydra-submitit-launcher; imported only where that is asked for, and by each job."""
+"""Slurm's queue as an engine, through hydra-submitit-launcher; imported only where that is asked for, and in jobs."""
 
 from collections.abc import Sequence
 from dataclasses import fields

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from duogen.sweep.agenda import Trial
 from duogen.sweep.board import Board, Running
+from duogen.sweep.naming import brief
 from duogen.sweep.tables import BAD, ORDER
 
 WIDE, BAR = 100, 12  # from this width on a running trial has a bar, which is so long
@@ -141,7 +142,8 @@ def bar(total: float, done: float, width: int) -> ProgressBar:
 def called(trial: Trial, width: int, longest: int) -> str:
     """A trial's label in at most `width` characters; where the longest label of all has no room, without the keys."""
     return shorten(
-        trial.label if longest <= width else ",".join([*trial.setting.values(), f"seed={trial.seed}"]), width
+        trial.label if longest <= width else ",".join([*map(brief, trial.setting.values()), f"seed={trial.seed}"]),
+        width,
     )
 
 

@@ -22,6 +22,16 @@ class Phase:
     shrink: float | None = None
     seeds: Sequence[int] | None = None
 
+    def __post_init__(self) -> None:
+        """Raises UserError for a number of trials, or a shrink, that is none."""
+        draws, shrink = self.n_trials, self.shrink
+        if draws is not None and (isinstance(draws, bool) or not isinstance(draws, int) or draws < 1):
+            raise UserError(f"phase {self.name}: n_trials={draws}", "whole numbers, 1 or more", "e.g. n_trials=20")
+        if shrink is not None and (
+            isinstance(shrink, bool) or not isinstance(shrink, int | float) or not 0 < shrink <= 1
+        ):
+            raise UserError(f"phase {self.name}: shrink={shrink}", "0 < shrink <= 1", "set shrink, for example to 0.25")
+
 
 def read_phases(nodes: Sequence[Mapping[str, Any]], options: Options) -> list[Phase]:
     """The phases that YAML spells, such as `{name: narrow, n_trials: 10, shrink: 0.25}`; seeds as in a sweep.
@@ -58,8 +68,6 @@ def _phase(node: Mapping[str, Any], options: Options) -> Phase:
             raise UserError(f"phases: {key}", ", ".join(nearest(key, known)), "use one of these or leave it out")
     if "name" not in node:
         raise UserError(f"phases: {dict(node)}", "a phase with a name", "add name, for example name: wide")
-    if (shrink := node.get("shrink")) is not None and not 0 < shrink <= 1:
-        raise UserError(f"phase {node['name']}: shrink={shrink}", "0 < shrink <= 1", "set shrink, for example to 0.25")
     seeds = node.get("seeds")
     return Phase(**{**node, "seeds": None if seeds is None else _seeds(seeds, options)})
 

@@ -73,7 +73,7 @@ class Pool:
         while self.slots.open and self.stopped_by is None:
             trial = self.waiting or desk.next()
             self.waiting = None
-            if trial is None:
+            if trial is None or self.stopped_by is not None:  # it may have taken its time
                 return False
             slots = self.slots.take(trial.slots, trial.alone)
             if slots is None:
@@ -92,6 +92,8 @@ class Pool:
         self.running.append(Running(trial, slots, crew, ours))
         crew.start()
         theirs.close()
+        if self.stopped_by is not None:  # the signal came before there was a process to pass it on to
+            crew.signal(self.stopped_by)
 
     def listen(self, desk: Desk) -> None:
         """Waits for a row, an end, or the next thing that is due, and deals with it."""

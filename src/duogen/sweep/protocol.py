@@ -81,26 +81,31 @@ class Abreast(Agenda):
     def __init__(self, agendas: Mapping[str, Agenda]) -> None:
         self.agendas = dict(agendas)
         self.turn = list(self.agendas.values())
-        self.owners: dict[tuple[str, str], Agenda] = {}
+        self.owners: dict[tuple[str, str, str], Agenda] = {}
 
     def next(self) -> Trial | None:
         for agenda in list(self.turn):
             self.turn.remove(agenda)
             self.turn.append(agenda)
             if trial := agenda.next():
-                self.owners[trial.key, trial.phase] = agenda
+                self.owners[asked(trial)] = agenda
                 return trial
         return None
 
     def reported(self, trial: Trial, step: int, values: Mapping[str, float]) -> bool:
-        return self.owners[trial.key, trial.phase].reported(trial, step, values)
+        return self.owners[asked(trial)].reported(trial, step, values)
 
     def ended(self, trial: Trial, outcome: Outcome) -> None:
-        self.owners[trial.key, trial.phase].ended(trial, outcome)
+        self.owners[asked(trial)].ended(trial, outcome)
 
     @property
     def expected(self) -> int:
         return sum(agenda.expected or 0 for agenda in self.agendas.values())
+
+
+def asked(trial: Trial) -> tuple[str, str, str]:
+    """What a trial was asked for as: two options that turn out to be one run ask for one key."""
+    return trial.key, trial.phase, trial.label
 
 
 def protocol(

@@ -2,7 +2,7 @@
 
 import fcntl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from duogen.errors import UserError
 from duogen.sweep import axes, space
 from duogen.sweep.agenda import Trial
 from duogen.sweep.axes import Setting
+from duogen.sweep.book import Book, lock_file
 from duogen.sweep.call import CALL
 from duogen.sweep.method import read_method
 from duogen.sweep.phases import Phase, read_compared, read_phases
@@ -38,11 +39,16 @@ def sweep(sweeper: "Sweeping", arguments: list[str]) -> int:
     files = tree(call.config_dir)
     parser = OverridesParser.create(config_loader=sweeper.hydra_context.config_loader)
     found = axes.read(call.task, settings["params"], {}, parser, files)
-    method = read_method(**{name: settings[name] for name in METHOD})
+    if not found.varied:
+        example = "optimizer.lr=tag(log,interval(1e-5,1e-2))"
+        raise UserError("a search of nothing", "a key to draw values for", f"name what to search, such as '{example}'")
+    drawn, compared = space.read(found.varied, files.options), read_compared(settings["compare"], files.options)
     phases = (
         read_phases(settings["phases"], files.options) if settings["phases"] else [Phase(PHASE, settings["n_trials"])]
     )
-    session = Session(call, sweeper, found, prunable=not isinstance(method.pruner(), NopPruner))
+    session = Session(call, sweeper, found, prunable=not isinstance(settings["pruner"](), NopPruner))
+    session.aim(sample(session, drawn, compared[0]), needed=True)
+    method = read_method(**{name: session.settings[name] for name in METHOD})
     if session.detached:
         raise UserError(
             "--detach with a search, which draws by what trials have found", "--detach with a grid",
@@ -51,13 +57,39 @@ def sweep(sweeper: "Sweeping", arguments: list[str]) -> int:
     with searching_alone(call.folder):
         with session.planning():
             session.book.refuse_fewer(found.seeds)
-            asked = session.book.content.setdefault("asked", {})
+            refuse_changed(session)
+            asked = session.book.content["asked"] = known(session.book)
         agenda = protocol(
-            space.read(found.varied, files.options), method, phases, read_compared(settings["compare"], files.options),
-            found.seeds, Expansion(session), {study: list(drawn) for study, drawn in asked.items()}, Noting(session),
+            drawn, method, phases, compared, found.seeds, Expansion(session),
+            {study: list(settings) for study, settings in asked.items()}, Noting(session),
         )  # fmt: skip
         code = session.run(agenda)
     return max(code, tell(agenda))
+
+
+def sample(session: Session, drawn: space.Space, compared: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    """The config of some setting, by which to tell what all validate; none where that setting makes no sense."""
+    ends = {key: getattr(one, "choices", None) or [getattr(one, "low", None)] for key, one in drawn.items()}
+    params = {**compared, **space.spell({key: values[0] for key, values in ends.items()})}
+    with suppress(UserError):
+        return [session.planner.trial(spelled(params), session.axes.seeds[0], PHASE).plan.config]
+    return []
+
+
+def known(book: Book) -> dict[str, list[dict[str, str]]]:
+    """The settings that the studies have drawn so far; none count where all of them were refused."""
+    return book.content.get("asked", {}) if book.trials else {}
+
+
+def refuse_changed(session: Session) -> None:
+    """Refuses to go on with trials that would now be other runs; the first of each phase speaks for its others."""
+    for entry in {entry["phase"]: entry for entry in reversed(session.book.trials)}.values():
+        session.book.add([session.planner.trial(spelled(entry["setting"]), entry["seed"], entry["phase"])])
+
+
+def spelled(params: Mapping[str, str]) -> Setting:
+    """A drawn setting, with the overrides that it stands for."""
+    return Setting(dict(params), [f"{key}={value}" for key, value in params.items()])
 
 
 class Noting:
@@ -79,7 +111,7 @@ class Expansion:
         self.session = session
 
     def __call__(self, params: Mapping[str, str], phase: str, seeds: Sequence[int]) -> list[Trial]:
-        setting = Setting(dict(params), [f"{key}={value}" for key, value in params.items()])
+        setting = spelled(params)
         trials = [self.session.planner.trial(setting, seed, phase) for seed in seeds]
         refuse_unseen(trials[0].plan.config)
         self.session.refuse_large(trials)
@@ -102,8 +134,7 @@ def refuse_unseen(config: Mapping[str, Any]) -> None:
 @contextmanager
 def searching_alone(folder: Path) -> Iterator[None]:
     """Keeps a second command from drawing for the same study."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".search").open("w") as file:
+    with lock_file(folder, ".search") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

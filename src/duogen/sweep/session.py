@@ -1,6 +1,6 @@
 """One command at work on a sweep: the plan in its folder, the desk, the fleet, and what a person sees of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from duogen.sweep.agenda import Agenda, Trial
 from duogen.sweep.axes import Axes
 from duogen.sweep.call import Call
 from duogen.sweep.driver import Driver, Policy
+from duogen.sweep.goals import goals, validated
 from duogen.sweep.plan import TRIALS, Planner
 from duogen.sweep.screen import Screen
 from duogen.sweep.snapshot import snapshot
@@ -33,8 +34,9 @@ class Session:
     """
 
     def __init__(self, call: Call, sweeper: "Sweeping", axes: Axes, prunable: bool = False) -> None:
-        self.call, self.settings, self.launcher, self.axes = call, sweeper.settings, sweeper.launcher, axes
+        self.call, self.settings, self.launcher, self.axes = call, dict(sweeper.settings), sweeper.launcher, axes
         refuse_settings(self.settings)
+        self.shown: tuple[str | None, bool] = (None, False)
         self.code = software()
         self.planner = Planner(
             call.name, call.folder, axes.fixed, call.config_dir, call.allow, self.code, prunable,
@@ -96,14 +98,25 @@ class Session:
                 "lower trainer.devices, or give more slots (hydra.launcher.slots, hydra.launcher.threads)",
             )  # fmt: skip
 
+    def aim(self, configs: Sequence[Mapping[str, Any]], needed: bool = False) -> None:
+        """Settles what the sweep goes by; where nothing is said, it shows the monitored value, or the first one.
+
+        Raises:
+            UserError: a value that these runs do not validate, or a direction that is none.
+        """
+        known, metric = validated(configs, self.call.allow), self.settings["metric"]
+        found = goals(metric, self.settings.get("direction"), known, needed)
+        if found.metrics:
+            self.settings["direction"] = found.directions[0] if isinstance(metric, str) else list(found.directions)
+            self.shown = found.metrics[0], found.directions[0] == "maximize"
+        else:
+            name = next((config["monitor"] for config in configs), None) or next(iter(known), None)
+            self.shown = name, known.get(str(name)) == "maximize"
+
     def run(self, agenda: Agenda) -> int:
         """Runs what is left, shows it, and returns the exit code."""
-        metric = self.settings["metric"]
-        metric = metric[0] if isinstance(metric, list) else metric
-        direction = self.settings.get("direction") or "minimize"
-        higher = (direction[0] if isinstance(direction, list) else direction) == "maximize"
         slots = getattr(self.fleet, "capacity", 0)
-        screen = Screen(self.call.name, slots, agenda.expected, metric, higher)
+        screen = Screen(self.call.name, slots, agenda.expected, *self.shown)
         policy = Policy(self.settings["fail_fast_after"], self.settings["max_failure_rate"])
         driver = Driver(agenda, self.call.folder, screen, policy)
         if self.settings.get("snapshot"):

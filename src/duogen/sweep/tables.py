@@ -9,7 +9,7 @@ from pathlib import Path
 from duogen.experiment.key import leaves
 from duogen.records import FAILED, MetricValue
 from duogen.report.statistics import estimate
-from duogen.sweep.naming import short
+from duogen.sweep.naming import brief, short
 from duogen.sweep.reading import Best, Row, Setting, grouped, validated
 from duogen.sweep.sheets import Column, Sheet
 
@@ -147,7 +147,7 @@ def named(groups: Sequence[Setting], keys: Sequence[str], under: Sequence[str] =
     names = short(keys)
     phases = [phase for phase, _ in groups]
     found = [Column(["phase"], phases)] if len(set(phases)) > 1 else []
-    found += [Column([names[key]], [dict(s).get(key, "") for _, s in groups]) for key in keys]
+    found += [Column([names[key]], [brief(dict(s).get(key, "")) for _, s in groups]) for key in keys]
     found = found or [Column(["setting"], ["all"] * len(groups))]
     blank = [""] * len(under)
     return [replace(c, cells=[*c.cells, *(blank if place else under)]) for place, c in enumerate(found)]
