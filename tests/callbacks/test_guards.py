@@ -32,7 +32,7 @@ def test_a_signal_that_came_while_deaf_is_noticed_when_it_listens(number):
     signal.pthread_sigmask(signal.SIG_BLOCK, (number,))
     try:
         with stop.owning():
-            os.kill(os.getpid(), number)
+            signal.pthread_kill(threading.get_ident(), number)
             assert stop.signal is None
             with pytest.raises(Interrupted):
                 stop.listen()

@@ -32,3 +32,9 @@ def test_samplers_and_pruners_are_named():
         found = options(f"hydra/sweeper/{group}")
         assert len(found) >= 4
         assert [one for one in found if f"`{one}`" not in PAGE and f"={one}`" not in PAGE] == []
+
+
+def test_the_table_of_modules_names_all_of_them():
+    modules = [path.stem for path in (ROOT / "src" / "duogen" / "sweep").glob("*.py") if path.stem != "__init__"]
+    assert len(modules) >= 40
+    assert [name for name in modules if f"`{name}`" not in PAGE[PAGE.index("## The code") :]] == []

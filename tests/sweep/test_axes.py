@@ -163,7 +163,21 @@ def test_seeds_repeat_every_setting(given, expected, prefix, read):
 
 @pytest.mark.parametrize(
     "given",
-    ["x", "-1", "1.0", "true", "null", "[1,2]", "0,x", "range(0)", "range(0,1,0.5)", "interval(0,3)", "glob(*)", "'1'"],
+    [
+        "x",
+        "-1",
+        "1.0",
+        "true",
+        "null",
+        "[1,x]",
+        "[]",
+        "0,x",
+        "range(0)",
+        "range(0,1,0.5)",
+        "interval(0,3)",
+        "glob(*)",
+        "'1'",
+    ],
 )
 def test_what_is_no_seed_is_refused(given, read):
     refused(lambda: read(f"seed={given}"), f"seed={given}", "whole numbers")
@@ -261,3 +275,17 @@ def test_text_that_needs_quotes_is_told_with_them():
         axes.parsed("name=a(b")
     (word,) = shlex.split(caught.value.remedy.partition(": ")[2])
     assert axes.parsed(word).value() == "a(b"
+
+
+def test_a_list_of_seeds_is_meant_as_several(read):
+    assert read("seed=[4,2]").seeds == (4, 2)
+    assert read(params={"seed": [4, 2]}).seeds == (4, 2)
+
+
+@pytest.mark.parametrize("given", [{"task": ["adversarial=[hinge,minimax]"]}, {"adversarial": ["hinge", "minimax"]}])
+def test_a_list_of_which_one_would_stand_is_no_axis(given, read):
+    refused(
+        lambda: read(*given.pop("task", ()), params=given), "a run has one adversarial", "adversarial=hinge,minimax"
+    )
+    assert read("penalty=[r1,r2]").fixed == ["penalty=[r1,r2]"]
+    assert read("penalty=[r1],[r1,r2]").varied == {"penalty": "[r1],[r1,r2]"}

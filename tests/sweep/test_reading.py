@@ -61,6 +61,15 @@ def test_a_record_that_says_running_is_believed_while_someone_runs_it(tmp_path):
     assert row(tmp_path, trial("a", {}, 0)).status == "stopped"
 
 
+def test_a_running_trial_is_as_far_as_its_last_row(tmp_path):
+    run(tmp_path, "a", "running", steps=10)
+    assert row(tmp_path, trial("a", {}, 0)).steps == 10
+    rows(tmp_path, "a", {"x": 1.0}, {"x": 1.0}, {"x": 2.0})
+    assert row(tmp_path, trial("a", {}, 0)).steps == 30
+    run(tmp_path, "a", "interrupted", steps=20)
+    assert row(tmp_path, trial("a", {}, 0)).steps == 20
+
+
 def test_a_record_that_cannot_be_read_hides_no_other(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "record.json").write_text("{")

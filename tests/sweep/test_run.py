@@ -141,31 +141,3 @@ def test_the_call_is_over_even_when_the_sweep_fails(monkeypatch):
 def test_a_quote_in_a_path_stays_one():
     path = Path("/it is/o'clock")
     assert OverridesParser.create().parse_override(f"a={run.quoted(path)}").value() == str(path)
-
-
-@pytest.mark.parametrize(
-    ("overrides", "told", "remedy"),
-    [
-        (["hydra.sweeper=3"], "hydra/sweeper=NAME", "by its name"),
-        (["hydra.launcher.threads=1,2"], "one value", "[a,b]"),
-        (["hydra.sweeper.params.optimizer.lr=1,2"], "one value", "write optimizer.lr=1,2"),
-        (["sweep=ttur,lucic"], "one sweep for a command", "a command to each"),
-        (["hydra.sweeper.metrc=x"], "hydra.sweeper.metric,", "for example hydra.sweeper.metric=x"),
-        (["hydra.sweeper.n_trials=2"], "hydra.sweeper.metric,", "add hydra/sweeper=optuna"),
-        (["sweep=wgan_lr", "hydra.sweeper.n_trial=2"], "hydra.sweeper.n_trials,", "hydra.sweeper.n_trials=2"),
-        (["sweep=wgan_lr", "hydra.sweeper.pruner.n_min=2"], "hydra.sweeper.pruner.n_min_trials,", "take one of these"),
-        (["sweep=wgan_lr", "hydra/sweeper/sampler=gp", "hydra.sweeper.sampler.n_ei_candidate=2"],
-         "hydra.sweeper.sampler.n_startup_trials", "take one of these"),
-        (["hydra/launcher=ray", "hydra.launcher.ray.init.addres=x"], "hydra.launcher.ray.init.address,", "address=x"),
-        (["hydra.sweep.dirr=x"], "hydra.sweep.dir", "hydra.sweep.dir=x"),
-        (["hydra.launcherr.x=1"], "hydra.launcher,", "hydra.launcher"),
-        (["hydra/job_loging=x"], "hydra/launcher, hydra/sweeper", "take one"),
-        (["hydra/launcher=slrum"], "slurm, ", "hydra/launcher=slurm"),
-        (["hydra.sweeper.params.lr=1"], "lr=1", "without hydra"),
-    ],
-)  # fmt: skip
-def test_a_mistake_below_hydra_is_told_with_what_there_is(overrides, told, remedy):
-    with pytest.raises(UserError) as caught:
-        sweep(["data=ring", *overrides], None, [], False)
-    assert told in caught.value.allowed
-    assert remedy in caught.value.remedy

@@ -145,7 +145,7 @@ def test_other_software_is_told_once_and_kept(tmp_path, capsys):
         one = planned(session(tmp_path, code=newer), ended(tmp_path, "done"))
     said = capsys.readouterr().out
     assert said.count("begun under other software") == 1
-    assert "git abc then, def now; torch 2 then, 3 now" in said
+    assert "commit abc then, def now; torch 2 then, 3 now" in said
     assert [code["git"] for code in one.book.content["code"]] == ["abc", "def"]
 
 
@@ -202,8 +202,6 @@ def test_settings_are_noted_as_plain_values(value, expected):
 
 
 def test_changes_are_told_in_words():
-    old = CODE | {"dirty_diff_sha256": "1", "python": "3.12.1", "packages": {}}
-    assert (
-        changes(old, CODE)
-        == "dirty_diff_sha256 1 then, None now; python 3.12.1 then, 3.11.7 now; torch None then, 2 now"
-    )
+    old = CODE | {"git": "0123456789abcdef", "dirty_diff_sha256": "1", "python": "3.12.1", "packages": {}}
+    told = "commit 01234567 then, abc now; uncommitted changes 1 then, none now; python 3.12.1 then, 3.11.7 now"
+    assert changes(old, CODE) == f"{told}; torch None then, 2 now"

@@ -77,7 +77,7 @@ def read(
     file = by_key(parsed(f"{key}={spelled(value)}", parser) for key, value in params.items())
     given = by_key(parsed(text, parser) for text in task)
     every = file | given
-    for override in given.values():
+    for override in every.values():
         refuse_unknown(override, files)
     seeds = seeds_of(every.pop(SEED, None))
     varied = {o.get_key_element(): text(o) for o in every.values() if o.is_sweep_override()}
@@ -136,9 +136,10 @@ def seeds_of(override: Override | None) -> tuple[int, ...]:
         return (0,)
     given = text(override)
     try:
-        found = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
+        found = list(override.sweep_iterator()) if override.is_sweep_override() else override.value()
     except HydraException:
         found = [None]
+    found = found if isinstance(found, list) else [found]
     seeds = [seed for seed in found if isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0]
     if not seeds or len(seeds) < len(found):
         raise UserError(f"seed={given}", "whole numbers, 0 or more", "e.g. seed=range(5), or seed=0,1,2")
@@ -165,6 +166,8 @@ def values(key: str, expression: str, parser: OverridesParser) -> list[str]:
 def refuse_unknown(override: Override, files: Tree) -> None:
     """Refuses an option that its group lacks, before anything is composed."""
     group = override.key_or_group
+    if group in files.groups() and not override.is_sweep_override():
+        refuse_together(group, override.value(), files)
     if (
         group not in files.groups()
         or not override.is_discrete_sweep()
@@ -174,6 +177,16 @@ def refuse_unknown(override: Override, files: Tree) -> None:
     for option in plain(override):
         if option not in ("null", *files.options(group)) and not option.startswith("["):
             raise files.no_option(f"{group}={text(override)}", group, option)
+
+
+def refuse_together(group: str, value: Any, files: Tree) -> None:
+    """Refuses a list of options of which only the last would stand: it is no axis."""
+    options = [str(option) for option in value] if isinstance(value, list) else []
+    if len(options) > 1 and len({files.read(f"{group}/{option}")[0] for option in options}) == 1:
+        axis = f"{group}={','.join(options)}"
+        raise UserError(
+            f"{group}=[{','.join(options)}]: a run has one {group}", axis, f"write {axis} for a run of each"
+        )
 
 
 def plain(override: Override) -> Iterator[str]:

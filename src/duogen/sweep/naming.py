@@ -4,7 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-LONG = re.compile(r"-?\d+\.\d{5,}(e[-+]?\d+)?|-?\d\.\d{4,}e[-+]?\d+")
+DECIMAL = re.compile(r"-?(\d+\.\d+)(e[-+]?\d+)?")
+DIGITS = 6  # that people write themselves
 
 
 def short(keys: Iterable[str]) -> dict[str, str]:
@@ -22,7 +23,9 @@ def ends(key: str) -> list[str]:
 
 def brief(value: str) -> str:
     """A value as people read it: a drawn number with four digits; the plan holds all of them."""
-    return f"{float(value):.4g}" if LONG.fullmatch(value) else value
+    found = DECIMAL.fullmatch(value)
+    drawn = found is not None and len(found[1].replace(".", "").lstrip("0")) > DIGITS
+    return f"{float(value):.4g}" if drawn else value
 
 
 def label(setting: Mapping[str, str], seed: int) -> str:

@@ -141,10 +141,8 @@ def bar(total: float, done: float, width: int) -> ProgressBar:
 
 def called(trial: Trial, width: int, longest: int) -> str:
     """A trial's label in at most `width` characters; where the longest label of all has no room, without the keys."""
-    return shorten(
-        trial.label if longest <= width else ",".join([*map(brief, trial.setting.values()), f"seed={trial.seed}"]),
-        width,
-    )
+    values = [*map(brief, trial.setting.values()), f"seed={trial.seed}"]
+    return shorten(trial.label if longest <= width else ",".join(values), width)
 
 
 def shorten(text: str, width: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from duogen.callbacks.trackers import rows
 from duogen.conftree import LOADER
 from duogen.errors import UserError, nearest
 from duogen.experiment.folder import RunFolder
@@ -97,10 +98,11 @@ def row(folder: Path, trial: Mapping[str, Any]) -> Row:
     if record is None:
         return asked
     said = (record.error or "").strip()
+    unended = record.status == "running"
     return replace(
         asked,
-        status="stopped" if record.status == "running" and not run.held() else record.status,
-        steps=record.steps,
+        status="stopped" if unended and not run.held() else record.status,
+        steps=max([record.steps, *(step for step, _ in rows(run.rows))]) if unended else record.steps,
         wall_s=record.wall_s,
         attempts=record.failures + (record.status not in FAILED),
         error=last_error(said) if said else None,

@@ -1,7 +1,7 @@
 """`duogen sweep status`: what a sweep has found so far, from its folder alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,9 @@ def status(folder: Path) -> int:
     for sheet in sweep.sheets():
         for part in fitting(sheet, console.width):
             console.print()
-            console.print(drawn(part))
+            if part.title:  # of its own, as a narrow table would break it
+                console.print(Text(part.title, "bold"), soft_wrap=True)
+            console.print(drawn(replace(part, title="")))
     if sweep.content.get("command") and any(one.status not in OVER for one in sweep.rows):
         console.print(Text(f"\nto continue: {sweep.content['command']}"), soft_wrap=True)
     return 0

@@ -13,16 +13,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from duogen.compose import compose
 from duogen.conftree import Tree, tree
-from duogen.errors import UserError, nearest
+from duogen.errors import UserError
 from duogen.experiment import crew
 from duogen.loading import searching
-from duogen.sweep.axes import SEED, by_key, parsed, refuse_unknown, text
+from duogen.sweep.axes import SEED, by_key, parsed, refuse_unknown
 from duogen.sweep.call import CALL, Call
 from duogen.sweep.first import first
+from duogen.sweep.refusals import OURS, explained, refuse_file, refuse_hydra
 
 QUIET = ("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none", "hydra.sweep.subdir=.")
-OURS = {"hydra/sweeper": "grid", "hydra/launcher": "pool"}
-KINDS = ("sweeper", "launcher")
 ALONE = ("run_dir", "resume")
 AGENT = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")  # one run of W&B, which trials would all share
 
@@ -42,6 +41,7 @@ def sweep(arguments: Sequence[str], config_dir: Path | None, allow: Sequence[str
     for name in AGENT:
         os.environ.pop(name, None)
     name = named(given, files)
+    refuse_file(given, files)
     for one in given.values():
         refuse_unknown(one, files)
     begun = first(given, files)
@@ -66,18 +66,6 @@ def sweep(arguments: Sequence[str], config_dir: Path | None, allow: Sequence[str
         CALL.reset(token)
 
 
-def refuse_hydra(given: Mapping[str, Override]) -> None:
-    """Refuses a value in the place of a whole sweeper or launcher, and several values for one of their settings."""
-    for key, one in given.items():
-        if key in ("hydra.sweeper", "hydra.launcher"):
-            allowed = f"{key.replace('.', '/')}=NAME, {key}.KEY=VALUE"
-            raise UserError(f"{one.input_line}", allowed, "choose it by its name, or set one key")
-        if one.is_hydra_override() and one.is_sweep_override():
-            axis = key.removeprefix("hydra.sweeper.params.")
-            remedy = "write [a,b] for a list" if axis == key else f"write {axis}={text(one)}, without hydra"
-            raise UserError(f"{one.input_line}: a setting of the sweep itself does not vary", "one value", remedy)
-
-
 def owned(allow: Sequence[str], arguments: Sequence[str], config_dir: Path | None) -> list[str]:
     """The user's own modules that the command or its files name: the template imports them as they are now."""
     files = sorted(config_dir.rglob("*.yaml")) if config_dir is not None else []
@@ -98,55 +86,6 @@ def multirun(overrides: Sequence[str], files: Tree) -> int:
         except (HydraException, OmegaConfBaseException) as error:
             raise explained(error, overrides, files) from error
     return found if isinstance(found, int) else 0  # a sweeper that is not ours returns its jobs
-
-
-def explained(error: Exception, overrides: Sequence[str], files: Tree) -> UserError:
-    """A refusal of Hydra's in our words; the first trial has been composed by then."""
-    for line in overrides:
-        group, _, option = line.partition("=")
-        if group.startswith(tuple(OURS)) and option not in (*files.options(group), "basic"):
-            return files.no_option(line, group, option)
-    message = " ".join(str(error).splitlines()[:2])
-    if match := re.search(r"'(hydra[./][\w./]+)'", message):
-        return no_setting(match[1], overrides, files)
-    if match := re.search(r"Key '(\w+)' (?:is )?not in", message):
-        return UserError(message, ", ".join(nearest(match[1], ["hydra.sweeper.params", "hydra.launcher"])), "mend it")
-    return UserError(message, "the keys of conf/hydra/", "mend what the first line names")
-
-
-def no_setting(name: str, overrides: Sequence[str], files: Tree) -> UserError:
-    """The refusal of a setting below hydra that there is not, with the nearest ones of what was chosen."""
-    given = next((line for line in overrides if line.lstrip("+~").startswith(f"{name}=")), name)
-    if "/" in name:
-        return UserError(f"{given}: there is no {name}", ", ".join(nearest(name, OURS)), "take one of these")
-    node: Any = {"sweep": {"dir": None}, **{kind: takes(f"hydra/{kind}", overrides, files) for kind in KINDS}}
-    parts = name.split(".")
-    for depth, part in enumerate(parts[1:], 2):
-        if node == {}:
-            key, value = ".".join(parts[depth - 1 :]), given.partition("=")[2]
-            return UserError(f"{given} adds to what stands in a file", f"{key}={value}", "write it so, without hydra")
-        if not isinstance(node, dict) or part not in node:
-            searches = files.read("hydra/sweeper/optuna")[1] if parts[1] == "sweeper" else {}
-            hint = "add hydra/sweeper=optuna" if part in searches else "take one of these"
-            return files.no_key(given, ".".join(parts[:depth]), node, hint)
-        node = node[part]
-    return UserError(f"{given} adds to what is there", f"+{given}", "write it so, or in a file in conf/sweep")
-
-
-def takes(group: str, overrides: Sequence[str], files: Tree) -> dict[str, Any]:
-    """What the chosen sweeper or launcher takes, its parts such as a sampler too."""
-    option = next((line.partition("=")[2] for line in overrides if line.startswith("sweep=")), "")
-    told = dict(line.split("=", 1) for line in overrides if line.startswith("hydra/"))
-    chosen = files.defaults(f"sweep/{option}") | told
-    file = f"{group}/{chosen.get(group)}"
-    parts = {part: chosen.get(f"{group}/{part}", first) for part, first in files.defaults(file).items()}
-    return settings(file, files) | {part: settings(f"{group}/{part}/{one}", files) for part, one in parts.items()}
-
-
-def settings(file: str, files: Tree) -> dict[str, Any]:
-    return {
-        name: value for name, value in files.read(file)[1].items() if name != "defaults" and not name.startswith("_")
-    }
 
 
 def chosen(given: dict[str, Override], files: Tree) -> list[str]:

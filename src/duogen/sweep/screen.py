@@ -133,7 +133,8 @@ class Screen:
     def draw(self, now: float) -> None:
         self.due = now + LIVE_S
         if self.live is not None:
-            self.live.update(self.panel(now), refresh=True)
+            below = Text()  # for what a terminal echoes of keys
+            self.live.update(Group(self.panel(now), below), refresh=True)
 
     def panel(self, now: float) -> Group:
         return view(self.board, self.name, now - self.began, now, self.console.width, self.console.height)

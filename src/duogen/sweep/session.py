@@ -20,7 +20,7 @@ from duogen.sweep.snapshot import snapshot
 if TYPE_CHECKING:
     from hydra_plugins.duogen.sweeper import Sweeping
 
-SOFTWARE = ("git", "dirty_diff_sha256", "packages", "python")
+SOFTWARE = {"git": "commit", "dirty_diff_sha256": "uncommitted changes", "packages": "packages", "python": "python"}
 REFUSED = ("stop", "skip")
 
 
@@ -162,13 +162,18 @@ def refuse_settings(settings: dict[str, Any]) -> None:
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> str:
     """In what two softwares differ, in words."""
-    told = [f"{name} {old.get(name)} then, {new.get(name)} now" for name in SOFTWARE if name != "packages"
-            and old.get(name) != new.get(name)]  # fmt: skip
+    told = [f"{said} {hashed(old.get(name))} then, {hashed(new.get(name))} now" for name, said in SOFTWARE.items()
+            if name != "packages" and old.get(name) != new.get(name)]  # fmt: skip
     before, now = old.get("packages") or {}, new.get("packages") or {}
     told += [
         f"{name} {before.get(name)} then, {now.get(name)} now" for name in now if before.get(name) != now.get(name)
     ]
     return "; ".join(told)
+
+
+def hashed(value: Any) -> str:
+    """A hash by its first digits, and anything else as it is."""
+    return str(value)[:8] if value is not None else "none"
 
 
 def plain(value: Any) -> Any:
