@@ -36,6 +36,8 @@ COMPANIONS = {
     "metrics/intra_class_frechet": ("model=conditional_gan",),
     "metrics/classifier_accuracy": ("model=conditional_gan",),
     "metrics/classifier_modes": ("extractor=lenet",),
+    "sweep/generators": ("extractor=pixels",),  # a classifier would have to be trained on so few digits first
+    "sweep/lucic": ("extractor=pixels",),
     "metrics/classifier_score": ("extractor=lenet",),
     "metrics/mixture_modes": ("data=ring", *MLP),
     "scheduler/plateau": ("monitor=frechet_pixels",),
@@ -54,7 +56,7 @@ def overrides(option):
     group, _, name = option.partition("/")
     chosen = f"{group}=[{name}]" if group in LISTS and name != "none" else f"{group}={name}"
     small = [s for s in SMALL if not s.startswith(f"{group}=")]
-    if group == "experiment":
+    if group in ("experiment", "sweep"):
         small.append("budget=smoke")
     return [*small, *COMPANIONS.get(option, ()), chosen, *NARROW]
 
