@@ -56,4 +56,4 @@ def test_every_good_end_is_an_end():
 
 def test_keys_that_end_alike_are_told_apart_in_a_label():
     one = trial("a", **{"optimizers.generator.lr": "1", "optimizers.discriminator.lr": "2", "x.y": "3"})
-    assert one.label == "optimizers.generator.lr=1,optimizers.discriminator.lr=2,y=3,seed=0"
+    assert one.label == "generator.lr=1,discriminator.lr=2,y=3,seed=0"
