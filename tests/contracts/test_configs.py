@@ -37,6 +37,7 @@ COMPANIONS = {
     "metrics/classifier_accuracy": ("model=conditional_gan",),
     "metrics/classifier_modes": ("extractor=lenet",),
     "sweep/generators": ("extractor=pixels",),  # a classifier would have to be trained on so few digits first
+    "sweep/generators_mnist": ("extractor=pixels",),
     "sweep/lucic": ("extractor=pixels",),
     "metrics/classifier_score": ("extractor=lenet",),
     "metrics/mixture_modes": ("data=ring", *MLP),

@@ -72,7 +72,9 @@ def show(folder: RunFolder) -> None:
 
 
 def last_error(error: str) -> str:
-    """The line of a traceback that names the exception: the last that is not indented, as a refusal's parts are."""
+    """The line that names the exception: the first after a traceback's last frame, else the last; none is indented."""
     lines = error.strip().splitlines()
-    plain = [line for line in lines if not line.startswith(" ")]
-    return plain[-1].removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
+    frames = [place for place, line in enumerate(lines) if line.startswith('  File "')]
+    plain = [line for line in lines[frames[-1] if frames else 0 :] if not line.startswith(" ")] or lines[-1:]
+    named = plain[0] if frames else plain[-1]
+    return named.removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
