@@ -84,9 +84,11 @@ def test_a_finished_run_shows_its_values_and_its_last_picture(tmp_path, capsys):
         ("nan", "generator's adversarial is not finite at step 3", "nan at step 30: generator's adversarial is not"),
         ("failed", "Traceback\n  deep\nOSError: [disk] gone\n", "failed at step 30: OSError: [disk] gone\n"),
         ("failed", f"Traceback\n  deep\n{REFUSAL}", "failed at step 30: class 2 has 1 example\n"),
+        ("failed", 'Traceback\n  File "a.py", line 3, in f\n    g()\nRuntimeError: CUDA error: lost\nFor debugging\n',
+         "failed at step 30: RuntimeError: CUDA error: lost\n"),
         ("preempted", None, "preempted at step 30\n"),
     ],
-)
+)  # fmt: skip
 def test_another_end_shows_what_happened_in_one_line(status, error, line, tmp_path, capsys):
     show(written(tmp_path, status=status, error=error))
     shown = capsys.readouterr().out

@@ -270,3 +270,15 @@ def test_mistakes_are_refused(tmp_path):
         export("ttur", None, tmp_path)
     with pytest.raises(UserError, match="has no params"):
         export("mine", shelf(tmp_path, "# @package _global_\ndefaults: [override /data: ring]\n"), None)
+
+
+def test_a_direction_that_is_not_said_is_the_metrics_own():
+    config = compose(["data=ring", "generator=mlp", "discriminator=mlp"]).config
+    found = searched(sweeper("high_quality", None), "tpe", 1, config)
+    assert found["metric"] == {"name": "validate/gan/high_quality", "goal": "maximize"}
+
+
+def test_a_place_that_takes_no_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="choose another path"):
+        export("wgan_lr", None, tmp_path / "file" / "x.yaml")

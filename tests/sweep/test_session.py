@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from duogen.complete import complete
 from duogen.errors import UserError
+from duogen.experiment.resolve import resolve
 from duogen.sweep import session as subject
 from duogen.sweep.agenda import Listed
 from duogen.sweep.axes import Axes
@@ -205,3 +207,26 @@ def test_changes_are_told_in_words():
     old = CODE | {"git": "0123456789abcdef", "dirty_diff_sha256": "1", "python": "3.12.1", "packages": {}}
     told = "commit 01234567 then, abc now; uncommitted changes 1 then, none now; python 3.12.1 then, 3.11.7 now"
     assert changes(old, CODE) == f"{told}; torch None then, 2 now"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown", "direction"),
+    [
+        ({}, ("modes_found", True), None),
+        ({"metric": "mode_entropy_gap"}, ("mode_entropy_gap", False), "minimize"),
+        ({"metric": ["high_quality", "mode_entropy_gap"]}, ("high_quality", True), ["maximize", "minimize"]),
+        ({"metric": "high_quality", "direction": "minimize"}, ("high_quality", False), "minimize"),
+    ],
+)
+def test_a_sweep_goes_by_its_metric_in_the_metrics_own_direction(given, shown, direction, tmp_path):
+    one = session(tmp_path, **given)
+    one.aim([resolve(complete(["data=ring", "generator=mlp", "discriminator=mlp"], None, ()).config, "x", ())])
+    assert one.shown == shown
+    assert one.described.get("direction") == direction
+
+
+def test_the_monitored_value_is_shown(tmp_path):
+    one = session(tmp_path)
+    parts = ["data=ring", "generator=mlp", "discriminator=mlp", "monitor=mode_entropy_gap"]
+    one.aim([resolve(complete(parts, None, ()).config, "x", ())])
+    assert one.shown == ("mode_entropy_gap", False)

@@ -146,7 +146,7 @@ class Screen:
     def end_of(self, trial: Trial, status: str, wall_s: float, told: str) -> Text:
         """An end in one line of the terminal."""
         width = self.console.width
-        room = min(self.widest, max(16, (width - STATUS - 12) // 2))
+        room = min(self.widest, max(16, (width - STATUS - 12) * 3 // 5))
         bad = "red" if status in BAD else ""
         style = bad or ("green" if status == "done" else QUIET)
         line = Text(f"{status:{STATUS}}  ", style).append(f"{called(trial, room, self.widest):{room}}", "default")
