@@ -45,7 +45,7 @@ COMPANIONS = {
     **{f"data/{toy}": MLP for toy in TOYS},
     **{f"penalty/{slope}": UNNORM for slope in SLOPES},
 }
-ABSENT_HARDWARE = {"trainer/gpu", "trainer/ddp"}
+ABSENT_HARDWARE = {"trainer/gpu", "trainer/ddp", "trainer/slurm_ddp"}
 RANKS = {"trainer/ddp_cpu"}
 SIZES = ("validate_size", "train_size", "test_size", "evaluation_size")
 ABSENT_WEIGHTS = {"extractor/inception", "extractor/dinov2"}
