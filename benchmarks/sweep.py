@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 from duogen.sweep import run
-from duogen.sweep.pool import Pool
+from duogen.sweep.local.pool import Pool
 
 TINY = ("data=ring", "generator=mlp", "discriminator=mlp", "latent_dim=2", "data.batch_size=64", "trainer=cpu")
 TRIAL = (*TINY, "generator.width=64", "discriminator.width=64")

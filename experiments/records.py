@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from duogen.report import statistics
-from duogen.sweep.reading import plan
+from duogen.sweep.shown.reading import plan
 
 
 def folders(sweep: Path, **setting: str) -> list[Path]:

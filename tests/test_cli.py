@@ -303,7 +303,7 @@ def test_a_sweep_is_handed_its_command(monkeypatch):
 
 def test_the_status_of_a_sweep_is_told(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr("duogen.sweep.results.status", lambda folder: seen.append(folder) or 0)
+    monkeypatch.setattr("duogen.sweep.shown.results.status", lambda folder: seen.append(folder) or 0)
     assert main(["sweep", "status", str(tmp_path)]) == 0
     assert main(["sweep", "status", "~/x"]) == 0
     assert seen == [tmp_path, Path("~/x").expanduser()]

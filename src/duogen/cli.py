@@ -211,7 +211,7 @@ def data(options: argparse.Namespace) -> int:
 def sweep(options: argparse.Namespace) -> int:
     match options.arguments:
         case ["status", folder]:
-            from duogen.sweep.results import status
+            from duogen.sweep.shown.results import status
 
             return status(Path(folder).expanduser())
         case ["export-wandb", name, *rest]:

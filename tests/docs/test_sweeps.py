@@ -35,6 +35,6 @@ def test_samplers_and_pruners_are_named():
 
 
 def test_the_table_of_modules_names_all_of_them():
-    modules = [path.stem for path in (ROOT / "src" / "duogen" / "sweep").glob("*.py") if path.stem != "__init__"]
+    modules = [path.stem for path in (ROOT / "src" / "duogen" / "sweep").rglob("*.py") if path.stem != "__init__"]
     assert len(modules) >= 40
     assert [name for name in modules if f"`{name}`" not in PAGE[PAGE.index("## The code") :]] == []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from duogen.experiment.folder import RunFolder
-from duogen.sweep.notes import Notes
+from duogen.sweep.cluster.notes import Notes
 from faults.test_kill import field, group_is_empty, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from duogen.sweep import results
-from duogen.sweep.reading import plan
+from duogen.sweep.shown import results
+from duogen.sweep.shown.reading import plan
 from faults.sweeps import HERE, environment
 from faults.test_kill import wait_until
 

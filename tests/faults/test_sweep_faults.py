@@ -13,7 +13,7 @@ import pytest
 
 from contracts.test_resume import assert_equal, final, rows
 from duogen.experiment.folder import RunFolder
-from duogen.sweep import results
+from duogen.sweep.shown import results
 from faults.sweeps import HERE, Sweep, wait_for
 from faults.sweeps import environment as environment
 from faults.test_kill import wait_until

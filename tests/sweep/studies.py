@@ -11,7 +11,7 @@ from optuna.samplers import CmaEsSampler, GPSampler, QMCSampler, RandomSampler, 
 
 from duogen.experiment.trial import Plan
 from duogen.sweep.agenda import Outcome, Trial
-from duogen.sweep.method import Method, Objective
+from duogen.sweep.search.method import Method, Objective
 
 SAMPLERS = {
     "random": partial(RandomSampler, seed=3),

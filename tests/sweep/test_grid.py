@@ -10,7 +10,7 @@ import yaml
 from contracts.cases import MLP, SMALL
 from duogen.cli import main
 from duogen.experiment.folder import RunFolder
-from duogen.sweep import pool
+from duogen.sweep.local import pool
 
 RING = [*SMALL, *MLP, "latent_dim=3", "budget.steps=4", "log_every=2", "name=mine", "hydra.launcher.slots=[x,y]"]
 TWO = [*RING, "adversarial=hinge,minimax"]

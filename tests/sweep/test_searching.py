@@ -5,8 +5,8 @@ import fcntl
 import pytest
 
 from duogen.cli import main
-from duogen.sweep.reading import plan
 from duogen.sweep.session import Session
+from duogen.sweep.shown.reading import plan
 
 TINY = [
     "train", "-m", "data=ring", "generator=mlp", "discriminator=mlp", "generator.width=4", "discriminator.width=4",

@@ -17,8 +17,8 @@ from duogen.errors import UserError, nearest
 from duogen.files import write_atomic
 from duogen.loading import plain
 from duogen.overrides import parse
-from duogen.sweep.goals import goals, validated
-from duogen.sweep.space import choices, read
+from duogen.sweep.search.goals import goals, validated
+from duogen.sweep.search.space import choices, read
 
 BARE = re.compile(r"(?!(?:null|true|false|nan|inf)$)[a-z_][\w.]*|[-+]?\d+e[-+]?\d+", re.IGNORECASE)
 LACKING = ("settings", "compare", "phases")

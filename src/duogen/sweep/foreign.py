@@ -14,7 +14,7 @@ from duogen.sweep.call import CALL
 from duogen.sweep.desk import Fleet
 from duogen.sweep.driver import Driver, Policy
 from duogen.sweep.plan import TRIALS, Planner
-from duogen.sweep.screen import Screen
+from duogen.sweep.shown.screen import Screen
 
 PHASE = "batch"
 

@@ -76,7 +76,7 @@ def owned(allow: Sequence[str], arguments: Sequence[str], config_dir: Path | Non
 
 def multirun(overrides: Sequence[str], files: Tree) -> int:
     """Hydra's own way through a sweep, with our config tree."""
-    from duogen.sweep.job import task
+    from duogen.sweep.cluster.job import task
 
     with searching(files.folders) as lines:
         hydra = GlobalHydra.instance().hydra

@@ -11,14 +11,15 @@ from optuna.pruners import NopPruner
 
 from duogen.conftree import tree
 from duogen.errors import UserError
-from duogen.sweep import axes, space
+from duogen.sweep import axes
 from duogen.sweep.agenda import Trial
 from duogen.sweep.axes import Setting
 from duogen.sweep.book import Book, lock_file
 from duogen.sweep.call import CALL
-from duogen.sweep.method import read_method
-from duogen.sweep.phases import Phase, read_compared, read_phases
-from duogen.sweep.protocol import Abreast, Chain, protocol
+from duogen.sweep.search import space
+from duogen.sweep.search.method import read_method
+from duogen.sweep.search.phases import Phase, read_compared, read_phases
+from duogen.sweep.search.protocol import Abreast, Chain, protocol
 from duogen.sweep.session import Session
 
 if TYPE_CHECKING:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 from duogen.errors import UserError
 from duogen.experiment.provenance import software
 from duogen.experiment.trial import EXIT
-from duogen.sweep import book, results
+from duogen.sweep import book
 from duogen.sweep.agenda import Agenda, Trial
 from duogen.sweep.axes import Axes
 from duogen.sweep.call import Call
 from duogen.sweep.driver import Driver, Policy
-from duogen.sweep.goals import goals, validated
 from duogen.sweep.plan import TRIALS, Planner
-from duogen.sweep.screen import Screen
+from duogen.sweep.search.goals import goals, validated
+from duogen.sweep.shown import results
+from duogen.sweep.shown.screen import Screen
 from duogen.sweep.snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -143,8 +144,8 @@ def fleet(launcher: Any) -> Any:
     """The launcher's own fleet, else its `launch` in batches."""
     if hasattr(launcher, "fleet"):
         return launcher.fleet()
-    from duogen.sweep.batches import Batches
-    from duogen.sweep.threaded import Threaded
+    from duogen.sweep.cluster.batches import Batches
+    from duogen.sweep.cluster.threaded import Threaded
 
     return Batches(Threaded(launcher), at_once=256, poll_s=1.0, grace_s=30.0)
 

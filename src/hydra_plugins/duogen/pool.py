@@ -31,7 +31,7 @@ class PoolLauncher(Launcher):
 
     def fleet(self) -> "Fleet":
         """The pool; what a sweep of ours works with."""
-        from duogen.sweep.pool import pool
+        from duogen.sweep.local.pool import pool
 
         return pool(self.slots, self.slots_per_gpu, self.threads)
 

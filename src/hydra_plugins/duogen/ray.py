@@ -12,7 +12,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
-    from duogen.sweep.batches import Batches
+    from duogen.sweep.cluster.batches import Batches
 
 
 class Ray(Launcher):
@@ -37,8 +37,8 @@ class Ray(Launcher):
 
     def fleet(self) -> "Batches":
         """The workers of a sweep: the tasks that the cluster has room for."""
-        from duogen.sweep.batches import Batches
-        from duogen.sweep.on_ray import OnRay
+        from duogen.sweep.cluster.batches import Batches
+        from duogen.sweep.cluster.on_ray import OnRay
 
         return Batches(OnRay(self.launcher), **self.pace)
 

@@ -10,7 +10,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
-    from duogen.sweep.batches import Batches
+    from duogen.sweep.cluster.batches import Batches
 
 
 GPUS = ("gpus_per_node", "gpus_per_task", "gres", "cpus_per_gpu", "mem_per_gpu")
@@ -37,9 +37,9 @@ class Slurm(Launcher):
 
     def fleet(self) -> "Batches":
         """The workers of a sweep: this user's jobs in the queue."""
-        from duogen.sweep.batches import Batches, Detached
-        from duogen.sweep.on_slurm import OnSlurm
-        from duogen.sweep.squeue import Queue
+        from duogen.sweep.cluster.batches import Batches, Detached
+        from duogen.sweep.cluster.on_slurm import OnSlurm
+        from duogen.sweep.cluster.squeue import Queue
 
         engine = OnSlurm(self.launcher, Queue(every_s=5 * self.pace["poll_s"]))
         return (Detached if self.detach else Batches)(engine, **self.pace)
@@ -56,7 +56,7 @@ def submitting() -> Any:
             "log in to the cluster's own, or drop hydra/launcher=slurm for this machine's slots",
         )
     try:
-        from duogen.sweep.on_slurm import Submitting
+        from duogen.sweep.cluster.on_slurm import Submitting
     except ImportError as error:
         raise UserError(
             f"hydra/launcher=slurm without its extra ({error})", "hydra-submitit-launcher", "pip install duogen[slurm]"

@@ -1,0 +1,1 @@
+"""This machine: its slots, and the pool of trials on them."""

@@ -1,0 +1,1 @@
+"""Searches: spaces, studies, pruning, and protocols of them."""
