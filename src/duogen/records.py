@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FAILED = ("failed", "oom", "timeout")
+EXIT = {"done": 0, "pruned": 0, "failed": 1, "nan": 1, "oom": 1, "timeout": 1, "preempted": 75, "interrupted": 130}
 
 
 class Batch(Protocol):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "duogen"
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = {
-    "errors": 0, "resolvers": 0, "records": 0, "ramp": 0.5, "seeds": 0, "files": 0, "conftree": 1,
+    "errors": 0, "resolvers": 0, "records": 0, "ramp": 0.5, "seeds": 0, "files": 0, "signals": 0, "conftree": 1,
     "networks": 1, "objectives": 1, "augmentations": 1, "metrics": 1, "data": 1,
     "modules": 2, "callbacks": 3, "experiment": 4, "report": 4.5, "overrides": 4.1, "loading": 4.2, "additions": 4.3,
     "compose": 4.4, "complete": 4.6, "sweep": 5, "cli": 6, "__main__": 7,

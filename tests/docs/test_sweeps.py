@@ -6,7 +6,7 @@ import shlex
 from docs.test_readme import ROOT, short_sweep
 from duogen.cli import main
 from duogen.conftree import options
-from duogen.experiment.trial import EXIT
+from duogen.records import EXIT
 
 PAGE = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)

@@ -236,20 +236,21 @@ def test_ship_trains_on_a_composed_configs_data(tmp_path):
     assert Lenet([1, 8, 8], 10, str(tmp_path / "digits.pt")).protocol()["accuracy"] == facts["accuracy"]
 
 
-def test_fill_replaces_auto_wherever_it_stands(folder):
+def test_fill_replaces_auto_wherever_a_metric_has_it(folder):
     own = {"_target_": "duogen.metrics.lenet.Lenet", "shape": [1, 6, 7], "classes": 3, "weights": "auto"}
     named, other = own | {"weights": "mnist"}, {"_target_": "duogen.metrics.pixels.Pixels", "weights": "auto"}
     config = CONFIG | {"extractor": own, "metrics": {"a": {"extractor": own}, "b": [named, other, 3, "auto"]}}
     path = str(ensure(CONFIG, made(), SHORT))
     filled = fill(config, made(), SHORT)
-    assert filled["extractor"] == filled["metrics"]["a"]["extractor"] == own | {"weights": path}
+    assert filled["metrics"]["a"]["extractor"] == own | {"weights": path}
     assert filled["metrics"]["b"] == [named, other, 3, "auto"]
     assert filled["trainer"] == config["trainer"]
-    assert config["extractor"]["weights"] == "auto"
-    assert build(filled["extractor"]).protocol()["accuracy"] > 0
+    assert config["metrics"]["a"]["extractor"]["weights"] == "auto"
+    assert build(filled["metrics"]["a"]["extractor"]).protocol()["accuracy"] > 0
 
 
 def test_fill_trains_nothing_where_nothing_asks_for_it(folder):
-    config = CONFIG | {"metrics": {"a": {"_target_": "duogen.metrics.mixture.MixtureModes"}}}
+    unused = {"_target_": "duogen.metrics.lenet.Lenet", "shape": [1, 6, 7], "classes": 3, "weights": "auto"}
+    config = CONFIG | {"extractor": unused, "metrics": {"a": {"_target_": "duogen.metrics.mixture.MixtureModes"}}}
     assert fill(config, made(labels=False)) == config
     assert not folder.exists()

@@ -1,5 +1,6 @@
 """Where a sweep lies, what it is called, and what Hydra is told of it."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,13 @@ def test_the_call_is_over_even_when_the_sweep_fails(monkeypatch):
 def test_a_quote_in_a_path_stays_one():
     path = Path("/it is/o'clock")
     assert OverridesParser.create().parse_override(f"a={run.quoted(path)}").value() == str(path)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGHUP, 75), (signal.SIGINT, 130)])
+def test_a_signal_before_any_trial_ends_the_command_with_the_code_of_one_that_can_be_begun_again(
+    number, code, monkeypatch
+):
+    monkeypatch.setattr(run, "first", lambda *_: signal.raise_signal(number))
+    with pytest.raises(SystemExit) as ended:
+        sweep(["seed=0,1"], None, (), False)
+    assert ended.value.code == code

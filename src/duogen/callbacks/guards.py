@@ -2,8 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from duogen.modules.alternating import AlternatingModule
 from duogen.modules.ranks import summed
 from duogen.modules.window import Means
+from duogen.signals import ENDING
 
 
 class NotFinite(ArithmeticError):
@@ -52,35 +52,22 @@ class Interrupted(BaseException):
 
 
 class Stop(Callback):
-    """Owns the signals of a trial: SIGTERM, SIGUSR1, SIGUSR2 and Ctrl-C.
+    """Hears the signals that ask a trial to end.
 
     While it trains, the first one asks for a stop between two steps, on which several ranks agree every `every` steps,
     and a second Ctrl-C ends it at once; before and after training any of them does. `signal` holds the one that came,
     `pruned` says that the sweep asked for the stop.
     """
 
-    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
-
     def __init__(self, every: int) -> None:
         self.every = every
         self.signal: int | None = None
         self.training = self.pruned = False
 
-    @contextmanager
-    def owning(self) -> Iterator[None]:
-        """Handles the signals inside and gives them back after; a thread other than the main one has none to give."""
-        main = threading.current_thread() is threading.main_thread()
-        before = {number: signal.signal(number, self.notice) for number in self.numbers} if main else {}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
     def listen(self) -> None:
         """Lets the signals in, of which a template's children begin deaf: one that came before is noticed here."""
         if threading.current_thread() is threading.main_thread():
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.numbers)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
     def notice(self, number: int, frame: FrameType | None) -> None:
         again = number == signal.SIGINT and self.signal == signal.SIGINT

@@ -16,6 +16,7 @@ from duogen.experiment.slurm import meet, rank_environment, speaks, threads
 from duogen.experiment.summary import show
 from duogen.experiment.trial import Plan
 from duogen.experiment.verdict import settle
+from duogen.records import EXIT
 
 ANEW = ("fresh", "resume", "run_dir")
 
@@ -108,10 +109,12 @@ def limits(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def supervised(plan: Plan, crew: Crew) -> int:
     """Runs the plan's crew, completes its record, and returns the exit code that the record's status has."""
+    folder = RunFolder(plan.folder)
+    before = folder.stamp()
     code = run(crew)
     if code in (2, *AGREED) and not crew.timed_out:
         return code
-    return trial.EXIT[settle(plan, code, crew.timed_out).status]
+    return EXIT[settle(plan, code, crew.timed_out, untouched=folder.stamp() == before).status]
 
 
 def finished(folder: RunFolder, config: Mapping[str, Any]) -> bool:

@@ -48,7 +48,7 @@ RECIPE = Recipe()
 
 
 def fill(config: Mapping[str, Any], data: ExamplesData, recipe: Recipe = RECIPE) -> dict[str, Any]:
-    """The config with every `lenet` extractor whose weights are `auto` given the path of weights for the data.
+    """The config whose metrics find, for every `lenet` extractor with weights `auto`, the path of weights for the data.
 
     Raises:
         UserError: the data has no labels.
@@ -64,7 +64,7 @@ def fill(config: Mapping[str, Any], data: ExamplesData, recipe: Recipe = RECIPE)
             return dict(node) | {"weights": path()}
         return {name: filled(below) for name, below in node.items()}
 
-    return filled(config)
+    return dict(config) | {"metrics": filled(config["metrics"])}
 
 
 def ensure(config: Mapping[str, Any], data: ExamplesData, recipe: Recipe = RECIPE) -> Path:

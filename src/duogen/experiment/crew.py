@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from duogen.errors import UserError
+from duogen.signals import ENDING, owning_signals
 
 KILLED_GRACE_S = 5.0
 FAILED_GRACE_S = 45.0
-PASSED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 AGREED = (None, 0, 75, 130)
 TEMPLATE = ["duogen.experiment.warm"]
 
@@ -33,7 +33,7 @@ def warm_up(modules: Sequence[str] = ()) -> None:
     """
     multiprocessing.get_context("forkserver").set_forkserver_preload([*TEMPLATE, *modules])
     resource_tracker.ensure_running()  # it unblocks signals itself, so it comes first
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         forkserver.ensure_running()
     finally:
@@ -149,17 +149,14 @@ class Crew:
 
 def run(crew: Crew) -> int:
     """Starts a crew, passes signals on to it, and returns its exit code in the end, negative for a signal."""
-    numbers = PASSED if threading.current_thread() is threading.main_thread() else ()
-    previous = {number: signal.signal(number, lambda number, frame: crew.signal(number)) for number in numbers}
-    try:
-        crew.start()
-        while (code := crew.poll()) is None:
-            wait(crew.sentinels, timeout=crew.patience())
-        return code
-    finally:
-        crew.kill()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    with owning_signals(lambda number, frame: crew.signal(number)):
+        try:
+            crew.start()
+            while (code := crew.poll()) is None:
+                wait(crew.sentinels, timeout=crew.patience())
+            return code
+        finally:
+            crew.kill()
 
 
 def launch(work: Callable[..., int], ranks: int, *arguments: Any) -> int:

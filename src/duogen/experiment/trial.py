@@ -36,10 +36,10 @@ from duogen.experiment.measuring import measured
 from duogen.experiment.provenance import continued, provenance
 from duogen.modules.alternating import AlternatingModule
 from duogen.modules.state import load_progress
-from duogen.records import RunRecord
+from duogen.records import EXIT, RunRecord
 from duogen.seeds import derive
+from duogen.signals import owning_signals
 
-EXIT = {"done": 0, "pruned": 0, "failed": 1, "nan": 1, "oom": 1, "timeout": 1, "preempted": 75, "interrupted": 130}
 AGREE_EVERY = 100
 PICTURED = {3: 64, 1: 1000}  # images in a grid, points in a scatter plot, by the number of dimensions of an example
 
@@ -111,7 +111,7 @@ class Run:
         self.file: RowFile | None = None
         code = EXIT["failed"]
         try:
-            with self.stop.owning():
+            with owning_signals(self.stop.notice):
                 status, error = self.outcome(resumed)
             self.record = self.record.end(status, error)
             code = EXIT[status]

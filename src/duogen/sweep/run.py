@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from duogen.conftree import Tree, tree
 from duogen.errors import UserError
 from duogen.experiment import crew
 from duogen.loading import searching
+from duogen.records import EXIT
+from duogen.signals import owning_signals
 from duogen.sweep.axes import SEED, by_key, parsed, refuse_unknown
 from duogen.sweep.call import CALL, Call
 from duogen.sweep.first import first
@@ -32,6 +35,17 @@ def sweep(arguments: Sequence[str], config_dir: Path | None, allow: Sequence[str
     Raises:
         UserError: a mistake in the command or in the sweep's file; nothing was started.
     """
+    with owning_signals(end):
+        return planned(arguments, config_dir, allow, detach)
+
+
+def end(number: int, frame: Any) -> None:
+    """Ends a command that runs no trial yet: it may be begun again."""
+    raise SystemExit(EXIT["interrupted" if number == signal.SIGINT else "preempted"])
+
+
+def planned(arguments: Sequence[str], config_dir: Path | None, allow: Sequence[str], detach: bool) -> int:
+    """The command with all that it leaves unsaid, handed to Hydra."""
     files = tree(config_dir)
     given = by_key(parsed(text) for text in arguments)
     refuse_hydra(given)

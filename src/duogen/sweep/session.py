@@ -1,12 +1,13 @@
 """One command at work on a sweep: the plan in its folder, the desk, the fleet, and what a person sees of them."""
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from duogen.errors import UserError
 from duogen.experiment.provenance import software
-from duogen.experiment.trial import EXIT
+from duogen.records import EXIT
 from duogen.sweep import book
 from duogen.sweep.agenda import Agenda, Trial
 from duogen.sweep.axes import Axes
@@ -133,7 +134,7 @@ class Session:
         stopped = getattr(self.fleet, "stopped_by", None)
         if stopped is not None:
             print("Stopped; the same command goes on where it was.")
-            return EXIT["interrupted"] if stopped == 2 else EXIT["preempted"]
+            return EXIT["interrupted" if stopped == signal.SIGINT else "preempted"]
         if self.detached:
             return 0
         results.status(self.call.folder)

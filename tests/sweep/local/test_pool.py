@@ -11,6 +11,7 @@ import pytest
 
 from duogen.errors import UserError
 from duogen.experiment.attempt import attempt
+from duogen.signals import ENDING
 from duogen.sweep.local import pool as subject
 from duogen.sweep.local.pool import Pool, pool
 from duogen.sweep.local.slots import Slots, named, on_gpus
@@ -164,7 +165,7 @@ def test_an_end_is_told_as_it_was(tmp_path, crews):
     assert desk.ends == [("a", -9, False)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", ENDING)
 def test_a_signal_is_passed_on_and_nothing_more_begins(number, tmp_path, crews):
     class Signalled(Desk):
         def heard(self, one, step, row):
@@ -173,7 +174,7 @@ def test_a_signal_is_passed_on_and_nothing_more_begins(number, tmp_path, crews):
             return False
 
     Crew.rows, Crew.lasts = {"b": [(1, {}, False)]}, dict.fromkeys("ab", 50)
-    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
+    before = [signal.getsignal(one) for one in ENDING]
     desk = Signalled(*(trial(tmp_path, key) for key in "abc"))
     one = Pool(Slots(named(["x", "y"], 2)))
     one.work(desk)
@@ -182,7 +183,7 @@ def test_a_signal_is_passed_on_and_nothing_more_begins(number, tmp_path, crews):
     assert set(crews) == {"a", "b"}
     assert [crews[key].signals for key in "ab"] == [[number], [number]]
     assert sorted(desk.ends) == [("a", 75, False), ("b", 75, False)]
-    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)] == before
+    assert [signal.getsignal(one) for one in ENDING] == before
 
 
 def test_a_signal_while_the_desk_looks_for_a_trial_lets_none_begin(tmp_path, crews):
@@ -209,16 +210,17 @@ def test_a_signal_while_a_trial_starts_reaches_it_too(tmp_path, crews):
     assert desk.ends == [("a", 75, False)]
 
 
-def test_a_second_signal_kills(tmp_path, crews):
+@pytest.mark.parametrize(("number", "heard"), [(signal.SIGINT, signal.SIGKILL), (signal.SIGTERM, signal.SIGTERM)])
+def test_a_second_ctrl_c_kills_and_a_second_word_of_the_scheduler_does_not(number, heard, tmp_path, crews):
     class Impatient(Desk):
         def heard(self, one, step, row):
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)
             return False
 
     Crew.rows = {"a": [(1, {}, False)]}
     Pool(Slots(named(["x"], 1))).work(Impatient(trial(tmp_path, "a")))
-    assert crews["a"].signals == [signal.SIGINT, signal.SIGKILL]
+    assert crews["a"].signals == [number, heard]
 
 
 def test_a_fault_of_the_desk_leaves_no_trial_behind(tmp_path, crews):

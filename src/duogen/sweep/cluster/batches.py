@@ -1,13 +1,12 @@
 """A fleet over a cluster: trials go out in batches as jobs of an engine, their ends come back as notes."""
 
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from duogen.signals import owning_signals
 from duogen.sweep.agenda import Trial
 from duogen.sweep.cluster.notes import Notes
 from duogen.sweep.cluster.tail import Tail
@@ -158,9 +157,10 @@ class Batches:
 
     def stopper(self, desk: Desk) -> Callable[[int, Any], None]:
         def stop(number: int, frame: Any) -> None:
-            if self.stopped_by is not None:
-                raise KeyboardInterrupt
+            again = number == signal.SIGINT == self.stopped_by
             self.stopped_by = number
+            if again:
+                raise KeyboardInterrupt
             desk.stop()
             self.cancel()
 
@@ -207,16 +207,3 @@ def batch(desk: Desk, room: int) -> list[Trial]:
     while len(trials) < room and (trial := desk.next()) is not None:
         trials.append(trial)
     return trials
-
-
-@contextmanager
-def owning_signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Handles SIGINT, SIGTERM and SIGUSR1 inside, and gives them back after; a thread but the main one has none."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, handler) for number in numbers} if main else {}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

@@ -2,10 +2,8 @@
 
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -16,6 +14,7 @@ from duogen.experiment.attempt import attempt
 from duogen.experiment.begin import limits
 from duogen.experiment.crew import Crew
 from duogen.experiment.folder import RunFolder
+from duogen.signals import owning_signals
 from duogen.sweep.agenda import Trial
 from duogen.sweep.desk import Desk
 from duogen.sweep.local.memory import MOST, Fitting, gpu_memory
@@ -39,7 +38,8 @@ class Running:
 class Pool:
     """Runs what a desk hands out, as many trials at once as there are slots, and never two on a slot.
 
-    Ctrl-C or SIGTERM lets every trial save and end, and hands out nothing more; a second Ctrl-C ends them at once.
+    A signal that asks for an end lets every trial save first, and hands out nothing more; a second Ctrl-C ends them
+    at once.
     """
 
     def __init__(self, slots: Slots) -> None:
@@ -60,7 +60,7 @@ class Pool:
 
     def work(self, desk: Desk) -> None:
         """Runs what the desk hands out until it has nothing more."""
-        with self.owning_signals(desk):
+        with owning_signals(self.stopper(desk)):
             try:
                 while self.fill(desk) or self.running or desk.open:
                     self.listen(desk)
@@ -125,22 +125,9 @@ class Pool:
             one.line.close()
             one.line = None
 
-    @contextmanager
-    def owning_signals(self, desk: Desk) -> Iterator[None]:
-        """Handles SIGINT, SIGTERM and SIGUSR1 inside, and gives them back after."""
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-        main = threading.current_thread() is threading.main_thread()
-        handler = self.stopper(desk)
-        before = {number: signal.signal(number, handler) for number in numbers} if main else {}
-        try:
-            yield
-        finally:
-            for number, old in before.items():
-                signal.signal(number, old)
-
     def stopper(self, desk: Desk) -> Callable[[int, Any], None]:
         def stop(number: int, frame: Any) -> None:
-            again = self.stopped_by is not None
+            again = number == signal.SIGINT == self.stopped_by
             self.stopped_by = number
             desk.stop()
             for one in self.running:
