@@ -56,6 +56,17 @@ def check_additions(
             raise files.no_key(where, *stray)
 
 
+def refuse_several(group: str, value: Any, files: Tree) -> None:
+    """Refuses a list of options of which only the last would stand."""
+    options = [str(option) for option in value] if isinstance(value, list) else []
+    if len(options) > 1 and len({files.read(f"{group}/{option}")[0] for option in options}) == 1:
+        axis = f"{group}={','.join(options)}"
+        raise UserError(
+            f"{group}=[{','.join(options)}]: a run has one {group}", f"{axis}, an axis of duogen train -m",
+            "take one of them, or sweep over them",
+        )  # fmt: skip
+
+
 def overlay(group: str, option: str | None, files: Tree) -> dict[str, Any]:
     """What an experiment or a sweep sets of a run, with its defaults list."""
     package, content = files.read(f"{group}/{option}")

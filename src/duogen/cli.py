@@ -47,6 +47,7 @@ DESCRIBED = (
 )
 
 
+FLAGS = ("--allow", "--config-dir", "--multirun", "--detach", "--help", "--version")
 WHERE = ("resume", "fresh", "run_dir", "name", "model", "data", "experiment")
 
 
@@ -107,7 +108,10 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     top = parser()
     options, rest = top.parse_known_args(argv)
     if strange := [argument for argument in rest if argument.startswith("-")]:
-        top.error(f"{' '.join(strange)} is not understood")
+        raise UserError(
+            f"{strange[0]} is not understood", ", ".join(nearest(strange[0], FLAGS)),
+            "see duogen --help; settings are written name=value",
+        )  # fmt: skip
     options.arguments = [*getattr(options, "arguments", ()), *rest]
     return options
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
 from duogen import conftree
-from duogen.additions import check_additions, check_options, merged
+from duogen.additions import check_additions, check_options, merged, refuse_several
 from duogen.conftree import Tree, conf_dir, groups, options
 from duogen.errors import UserError, nearest
 from duogen.loading import Known, loaded, plain
@@ -45,6 +45,9 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None, known: Kno
     """
     files = conftree.tree(config_dir)
     given = [parse(text, files) for text in overrides]
+    for override in given:
+        if override.group in files.groups():
+            refuse_several(override.group, override.value, files)
     config = load(given, files, known)
     choices = {str(key): value for key, value in config.hydra.runtime.choices.items() if not key.startswith("hydra/")}
     check_additions(given, choices, files, known)

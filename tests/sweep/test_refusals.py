@@ -21,7 +21,7 @@ def alone(tmp_path, monkeypatch):
         (["hydra.sweeper.params.optimizer.lr=1,2"], "one value", "write optimizer.lr=1,2"),
         (["sweep=ttur,lucic"], "one sweep for a command", "a command to each"),
         (["hydra.sweeper.metrc=x"], "hydra.sweeper.metric,", "for example hydra.sweeper.metric=x"),
-        (["hydra.sweeper.n_trials=2"], "hydra.sweeper.metric,", "add hydra/sweeper=optuna"),
+        (["hydra.sweeper.n_trials=2"], "hydra.sweeper.metric,", "take hydra/sweeper=optuna"),
         (["sweep=wgan_lr", "hydra.sweeper.n_trial=2"], "hydra.sweeper.n_trials,", "hydra.sweeper.n_trials=2"),
         (["sweep=wgan_lr", "hydra.sweeper.pruner.n_min=2"], "hydra.sweeper.pruner.n_min_trials,", "take one of these"),
         (["sweep=wgan_lr", "hydra/sweeper/sampler=gp", "hydra.sweeper.sampler.n_ei_candidate=2"],
@@ -32,6 +32,9 @@ def alone(tmp_path, monkeypatch):
         (["hydra/job_loging=x"], "hydra/launcher, hydra/sweeper", "take one"),
         (["hydra/launcher=slrum"], "slurm, ", "hydra/launcher=slurm"),
         (["hydra.sweeper.params.lr=1"], "lr=1", "without hydra"),
+        (["+hydra.sweeper.foo=3"], "hydra.sweeper.metric,", "take one of these"),
+        (["+hydra.launcher.thread=3"], "hydra.launcher.threads,", "hydra.launcher.threads"),
+        (["sweep=wgan_lr", "hydra/sweeper=grid"], "hydra.sweeper.metric,", "take hydra/sweeper=optuna"),
     ],
 )  # fmt: skip
 def test_a_mistake_below_hydra_is_told_with_what_there_is(overrides, told, remedy):
@@ -57,6 +60,7 @@ hydra:
     [
         ("# @package _global_", "", "# @package _global_", "first line"),
         ("defaults:\n  - override /hydra/sweeper: grid\n", "", "grid, optuna", "override /hydra/sweeper: grid"),
+        ("  sweeper:", "  sweper:", "hydra.sweeper,", "hydra.sweeper"),
         ("metric:", "metrc:", "hydra.sweeper.metric,", "hydra.sweeper.metric"),
         ("params:\n      adversarial: hinge,minimax", "params: 3", "names, each with its value", "e.g. params"),
         ("params:", "settings: [a, b]\n    params:", "names, each with its value", "{small: {generator: mlp"),

@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString, ValueType
 from hydra.errors import HydraException
 
+from duogen.additions import refuse_several
 from duogen.conftree import Tree
 from duogen.errors import UserError
 
@@ -167,7 +168,7 @@ def refuse_unknown(override: Override, files: Tree) -> None:
     """Refuses an option that its group lacks, before anything is composed."""
     group = override.key_or_group
     if group in files.groups() and not override.is_sweep_override():
-        refuse_together(group, override.value(), files)
+        refuse_several(group, override.value(), files)
     if (
         group not in files.groups()
         or not override.is_discrete_sweep()
@@ -177,16 +178,6 @@ def refuse_unknown(override: Override, files: Tree) -> None:
     for option in plain(override):
         if option not in ("null", *files.options(group)) and not option.startswith("["):
             raise files.no_option(f"{group}={text(override)}", group, option)
-
-
-def refuse_together(group: str, value: Any, files: Tree) -> None:
-    """Refuses a list of options of which only the last would stand: it is no axis."""
-    options = [str(option) for option in value] if isinstance(value, list) else []
-    if len(options) > 1 and len({files.read(f"{group}/{option}")[0] for option in options}) == 1:
-        axis = f"{group}={','.join(options)}"
-        raise UserError(
-            f"{group}=[{','.join(options)}]: a run has one {group}", axis, f"write {axis} for a run of each"
-        )
 
 
 def plain(override: Override) -> Iterator[str]:

@@ -55,7 +55,8 @@ class Book:
         changed = [(known[one], trial) for trial in trials if (one := identity(entry_of(trial))) in known
                    and known[one] != trial.key]  # fmt: skip
         if changed:
-            raise self.refusal([f"{trial.label}: {self.change(key, trial)}" for key, trial in changed])
+            differences = {self.change(key, trial): trial.label for key, trial in reversed(changed)}
+            raise self.refusal([f"{label}: {change}" for change, label in reversed(differences.items())])
         self.trials.extend(entry_of(trial) for trial in trials if identity(entry_of(trial)) not in known)
 
     def change(self, key: str, trial: Trial) -> str:
@@ -90,6 +91,8 @@ class Book:
             raise self.refusal([f"seed={seed} is gone" for seed in lost])
 
     def refusal(self, lines: Sequence[str]) -> UserError:
+        """Names the differences, each once, however many trials it is of."""
+        lines = list(dict.fromkeys(lines))
         more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
         return UserError(
             f"{self.folder} holds another sweep ({'; '.join([*lines[:SHOWN], *more])})",

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.override_parser.types import Override
 
 from duogen.conftree import Tree
@@ -12,6 +14,7 @@ from duogen.sweep.axes import text
 
 OURS = {"hydra/sweeper": "grid", "hydra/launcher": "pool"}
 KINDS = ("sweeper", "launcher")
+HYDRA = {field.name for field in fields(HydraConf)}
 EXAMPLES = {
     "params": "e.g. params: {generator: 'mlp,dcgan', seed: range(3)}",
     "compare": "e.g. compare: {adversarial: 'hinge,minimax'}",
@@ -24,6 +27,9 @@ def refuse_file(given: Mapping[str, Override], files: Tree) -> None:
     if "sweep" not in given or (option := given["sweep"].value()) is None:
         return
     where, (package, content) = f"sweep/{option}.yaml", files.read(f"sweep/{option}")
+    for key in content.get("hydra") or {}:
+        if key not in HYDRA:
+            raise files.no_key(f"{where}: hydra.{key}", f"hydra.{key}", dict.fromkeys((*KINDS, "sweep")))
     if package != "_global_":
         begins = f"{where} does not say that it is about the whole run"
         raise UserError(begins, "# @package _global_", "make this its first line")
@@ -44,14 +50,16 @@ def refuse_keys(where: str, name: str, said: Any, known: Mapping[str, Any], file
         raise UserError(f"{where}={said}", "keys, each with its value", "mend the file")
     for key, value in said.items() if known else ():
         if key not in known:
-            raise files.no_key(f"{where}.{key}", f"{name}.{key}", known)
+            raise files.no_key(f"{where}.{key}", f"{name}.{key}", known, hint(name, key, files))
         if isinstance(known[key], dict) and not isinstance(value, Mapping):
             example = EXAMPLES.get(key, "mend the file")
             raise UserError(f"{where}.{key}={value}", "names, each with its value", example)
 
 
-def refuse_hydra(given: Mapping[str, Override]) -> None:
-    """Refuses a value in the place of a whole sweeper or launcher, and several values for one of their settings."""
+def refuse_hydra(given: Mapping[str, Override], files: Tree) -> None:
+    """Refuses a value in the place of a whole sweeper or launcher, several values for one of their settings, and a new
+    setting that they would not read."""
+    lines = [f"{key}={one.value()}" for key, one in given.items() if key.startswith(("hydra/", "sweep"))]
     for key, one in given.items():
         if key in ("hydra.sweeper", "hydra.launcher"):
             allowed = f"{key.replace('.', '/')}=NAME, {key}.KEY=VALUE"
@@ -60,6 +68,11 @@ def refuse_hydra(given: Mapping[str, Override]) -> None:
             axis = key.removeprefix("hydra.sweeper.params.")
             remedy = "write [a,b] for a list" if axis == key else f"write {axis}={text(one)}, without hydra"
             raise UserError(f"{one.input_line}: a setting of the sweep itself does not vary", "one value", remedy)
+        kind, dot, rest = key.removeprefix("hydra.").partition(".")
+        if one.is_add() and kind in KINDS and dot:
+            name = rest.partition(".")[0]
+            refuse_keys(f"{one.input_line}: hydra.{kind}", f"hydra.{kind}", {name: {}},
+                        takes(f"hydra/{kind}", lines, files), files)  # fmt: skip
 
 
 def explained(error: Exception, overrides: Sequence[str], files: Tree) -> UserError:
@@ -88,18 +101,22 @@ def no_setting(name: str, overrides: Sequence[str], files: Tree) -> UserError:
             key, value = ".".join(parts[depth - 1 :]), given.partition("=")[2]
             return UserError(f"{given} adds to what stands in a file", f"{key}={value}", "write it so, without hydra")
         if not isinstance(node, dict) or part not in node:
-            searches = files.read("hydra/sweeper/optuna")[1] if parts[1] == "sweeper" else {}
-            hint = "add hydra/sweeper=optuna" if part in searches else "take one of these"
-            return files.no_key(given, ".".join(parts[:depth]), node, hint)
+            return files.no_key(given, ".".join(parts[:depth]), node, hint(".".join(parts[:2]), part, files))
         node = node[part]
     return UserError(f"{given} adds to what is there", f"+{given}", "write it so, or in a file in conf/sweep")
+
+
+def hint(name: str, key: str, files: Tree) -> str:
+    """What to do about a key that `name`, hydra.sweeper or hydra.launcher, does not take."""
+    searches = files.read("hydra/sweeper/optuna")[1] if name == "hydra.sweeper" else {}
+    return "take hydra/sweeper=optuna" if key in searches else "take one of these"
 
 
 def takes(group: str, overrides: Sequence[str], files: Tree) -> dict[str, Any]:
     """What the chosen sweeper or launcher takes, its parts such as a sampler too."""
     option = next((line.partition("=")[2] for line in overrides if line.startswith("sweep=")), "")
     told = dict(line.split("=", 1) for line in overrides if line.startswith("hydra/"))
-    chosen = files.defaults(f"sweep/{option}") | told
+    chosen = OURS | files.defaults(f"sweep/{option}") | told
     file = f"{group}/{chosen.get(group)}"
     parts = {part: chosen.get(f"{group}/{part}", first) for part, first in files.defaults(file).items()}
     return settings(file, files) | {part: settings(f"{group}/{part}/{one}", files) for part, one in parts.items()}

@@ -48,7 +48,7 @@ def planned(arguments: Sequence[str], config_dir: Path | None, allow: Sequence[s
     """The command with all that it leaves unsaid, handed to Hydra."""
     files = tree(config_dir)
     given = by_key(parsed(text) for text in arguments)
-    refuse_hydra(given)
+    refuse_hydra(given, files)
     for name in ALONE:
         if name in given:
             raise UserError(f"{name} with -m", "name=NAME or hydra.sweep.dir=PATH", f"leave {name} out")

@@ -152,5 +152,7 @@ def pool(names: Sequence[str] | None, slots_per_gpu: int | str, threads: int) ->
     if slots_per_gpu == "auto":
         return Pool(Fitting(on_gpus(devices, MOST, cores()), gpu_memory))
     if isinstance(slots_per_gpu, bool) or not isinstance(slots_per_gpu, int) or slots_per_gpu < 1:
-        raise UserError(f"hydra.launcher.slots_per_gpu={slots_per_gpu}", "1 or more, or auto", "e.g. slots_per_gpu=2")
+        raise UserError(
+            f"hydra.launcher.slots_per_gpu={slots_per_gpu}", "1 or more, or auto", "e.g. hydra.launcher.slots_per_gpu=2"
+        )  # fmt: skip
     return Pool(Slots(on_gpus(devices, slots_per_gpu, cores())))

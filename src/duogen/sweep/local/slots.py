@@ -107,7 +107,9 @@ def on_cores(cores: int, threads: int) -> list[Slot]:
 def named(names: Sequence[str], cores: int) -> list[Slot]:
     """Slots without a device, by the names given."""
     if isinstance(names, str) or not isinstance(names, Sequence) or not names or len({*map(str, names)}) < len(names):
-        raise UserError(f"hydra.launcher.slots={names}", "different names, one at least", "e.g. slots=[a,b]")
+        raise UserError(
+            f"hydra.launcher.slots={names}", "different names, one at least", "e.g. hydra.launcher.slots=[a,b]"
+        )
     return [Slot(str(name), None, max(1, cores // len(names))) for name in names]
 
 
