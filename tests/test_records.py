@@ -55,7 +55,7 @@ def test_a_record_survives_json():
 def test_the_record_has_the_fields_that_scripts_read():
     assert list(RECORD.to_json()) == [
         "key", "keys", "status", "choices", "overrides", "seed", "schema", "steps", "updates", "wall_s", "metrics",
-        "provenance", "checkpoints", "tracker", "error", "failures", "peak_memory", "sweep",
+        "remarks", "provenance", "checkpoints", "tracker", "error", "failures", "peak_memory", "sweep",
     ]  # fmt: skip
     assert list(RECORD.to_json()["metrics"][0]) == [
         "name", "value", "unit", "higher_is_better", "split", "weights", "protocol",

@@ -15,7 +15,7 @@ def test_a_signal_is_heard_inside_and_its_handler_comes_back(number):
     assert signal.getsignal(number) is before
 
 
-def test_one_that_is_ignored_stays_so():
+def test_under_nohup_a_terminal_may_close():
     heard, before = [], signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with owning_signals(lambda number, frame: heard.append(number)):

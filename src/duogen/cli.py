@@ -27,7 +27,8 @@ DESCRIBED = (
         "sample",
         "Samples of a checkpoint, as a picture (.png), an array (.npy) or an archive (.npz).",
         "duogen sample checkpoint=last.ckpt n=64 out=samples.png",
-        "checkpoint=PATH [out=samples.png] [seed=0] [show=samples|interpolation|classes|neighbours] [n=N] [steps=S] "
+        "checkpoint=PATH [out=samples.png] [seed=0] "
+        "[show=samples|interpolation|classes|neighbours|reconstructions|traversals|plane] [n=N] [steps=S] "
         "[k=K] [truncation=T] [psi=P] [standing=B]",
     ),
     (

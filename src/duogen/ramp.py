@@ -15,6 +15,11 @@ class Ramp(ABC):
         """The value at a step, counted in batches from 0."""
 
 
+def at(step: int, value: "float | Ramp") -> float:
+    """A number that may depend on the step, as it is at the 0-based `step`."""
+    return value(step) if isinstance(value, Ramp) else value
+
+
 @dataclass(frozen=True)
 class Linear(Ramp):
     """`first` up to the step `start`, `last` from the step `stop` on, a straight line between.

@@ -105,7 +105,7 @@ class RunRecord:
     `status` is running, done, failed, nan, oom, timeout, pruned, preempted or interrupted. `keys` are all that the
     folder answers to, several where a run was continued with more steps. `wall_s` sums over all its processes.
     `failures` counts the ends that were failed, oom or timeout; `peak_memory` is in bytes of a GPU; `sweep` says what
-    a trial belongs to: group, phase, label, setting.
+    a trial belongs to: group, phase, label, setting; `remarks` are what a reader of its metrics must know.
     """
 
     key: str
@@ -119,6 +119,7 @@ class RunRecord:
     updates: Mapping[str, int] = field(default_factory=dict)
     wall_s: float = 0.0
     metrics: Sequence[MetricValue] = ()
+    remarks: Sequence[str] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     checkpoints: Sequence[Mapping[str, Any]] = ()
     tracker: Mapping[str, Any] = field(default_factory=dict)

@@ -13,11 +13,11 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.S
 def owning_signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
     """Lets `handler` have the signals of `ENDING` inside, and gives them back after.
 
-    One that is ignored, as SIGHUP is under nohup, stays so; a thread other than the main one has none to give.
+    SIGHUP stays ignored where it is, as under nohup; a thread other than the main one has none to give.
     """
     main = threading.current_thread() is threading.main_thread()
-    heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN] if main else []
-    before = {number: signal.signal(number, handler) for number in heard}
+    stays = signal.SIGHUP if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else None
+    before = {number: signal.signal(number, handler) for number in ENDING if number != stays} if main else {}
     try:
         yield
     finally:

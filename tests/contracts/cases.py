@@ -33,10 +33,47 @@ MLP = (
     "generator.depth=2",
     "discriminator.depth=2",
 )
+CODES = ("latent_dim=3", "encoder.width=8", "decoder.width=8", "likelihood=gaussian")
+SEEN = ("encoder.width=8", "likelihood=gaussian", "optimizer.lr=1e-2")
+JUDGED = (*CODES, "discriminator.width=8", "discriminator.depth=1", "optimizer.lr=1e-2")
 FILES = {
     "gan": (*MLP, "latent_dim=3"),
     "conditional_gan": (*MLP, "latent_dim=3"),
+    "vae": (*CODES, "optimizer.lr=1e-2"),
+    "vae_gan": (*SEEN, "latent_dim=3", "decoder=mlp", "decoder.width=8", *MLP[1:2], *MLP[3:4], *MLP[5:]),
+    "lagging_vae": (
+        *SEEN,
+        "latent_dim=3",
+        "decoder.width=8",
+        "model.window=3",
+        "model.most=8",
+        "metrics.mutual_information.examples=40",
+    ),
+    "hierarchical_vae": (
+        *SEEN,
+        "bottom_dim=2",
+        "top_dim=1",
+        "decoder.decoder.width=8",
+        "posterior.width=8",
+        "prior.width=8",
+    ),
+    "factor_vae": JUDGED,
+    "adversarial_autoencoder": JUDGED,
+    "wae_gan": JUDGED,
+    "vq_vae": (*CODES, "encoder=mlp", "decoder=mlp", "quantizer.size=7", "optimizer.lr=1e-2"),
+    "split_vae": (*CODES, "optimizer.lr=1e-2"),
     "infogan": (*MLP, "noise_dim=3", "categories=[3]", "continuous=1", "model.discriminator.width=4"),
+}
+OWN_TURNS = {
+    "vae": "solo",
+    "vq_vae": "solo",
+    "split_vae": "encoder_decoder",
+    "factor_vae": "autoencoder_discriminator",
+    "adversarial_autoencoder": "adversarial_autoencoder",
+    "wae_gan": "discriminator_autoencoder",
+    "vae_gan": "vae_gan",
+    "lagging_vae": "lagging",
+    "hierarchical_vae": "solo",
 }
 
 
@@ -51,6 +88,9 @@ class Case:
     def config(self, *more: str) -> dict[str, Any]:
         """The resolved config, with turns and learners of the tiny module where it is one."""
         composed = deepcopy(composed_config(self.overrides + more))
+        if (own := OWN_TURNS.get(self.name)) is not None:  # other turns are played by its own players
+            turns = composed_config((*self.overrides, f"turns={own}"))["turns"]
+            composed["turns"] = deepcopy(turns) | {"_target_": composed["turns"]["_target_"]}
         if self.tiny is not None:
             node = {name: turn_node(turn) for name, turn in self.tiny.turns_needed.items()}
             settings = next(iter(composed["optimizers"].values()))

@@ -42,7 +42,15 @@ COMPANIONS = {
     "turns=lazy": ("penalty=[r1]",),
     "turns=lazy_path": ("penalty=[r1,path_length]",),
 }
-SOLO = "turns=solo"  # a schedule for a module of one player
+OTHER_PLAYERS = (  # schedules of the players of other models
+    "turns=solo",
+    "turns=encoder_decoder",
+    "turns=autoencoder_discriminator",
+    "turns=discriminator_autoencoder",
+    "turns=adversarial_autoencoder",
+    "turns=vae_gan",
+    "turns=lagging",
+)
 TABLE = yaml.safe_load(Path(__file__).with_name("refused.yaml").read_text(encoding="utf-8"))
 REFUSED = {name: words for words, names in TABLE.items() for name in names}
 
@@ -50,7 +58,7 @@ REFUSED = {name: words for words, names in TABLE.items() for name in names}
 def found(role):
     names = sorted(path.stem for path in (conf_dir() / role).glob("*.yaml"))
     options = [f"{role}=[{name}]" if role in LISTS else f"{role}={name}" for name in names]
-    return [option for option in options if option != SOLO]
+    return [option for option in options if option not in OTHER_PLAYERS]
 
 
 OPTIONS = {role: found(role) for role in ROLES} | {"other": OTHERS}
@@ -79,9 +87,9 @@ def images():
     return data.train_examples(8)
 
 
-def play(chosen):
+def play(overrides):
     """Two batches of a combination; raises UserError where it is refused."""
-    config = compose(overrides(chosen)).config
+    config = compose(overrides).config
     pairs.refuse(config)
     config = resolve(config, "pair", ())
     module = assemble.module(config, ())
@@ -104,7 +112,7 @@ def test_every_combination_trains_or_is_refused_by_name(share, monkeypatch, reco
         with monkeypatch.context() as patch:
             watch = Watch(patch)
             try:
-                play(chosen)
+                play(overrides(chosen))
                 trained += 1
                 if watch.unreached() or not watch.moved:
                     broken[name] = f"without a finite gradient: {watch.unreached()}"

@@ -4,6 +4,7 @@ import ast
 import inspect
 from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import yaml
@@ -26,9 +27,10 @@ KNOWN_TO = {
     "wandb": {"callbacks", "experiment"},
 }
 ROLES = {
-    "networks": {"generator", "discriminator", "conditioning", "encoder", "decoder"},
+    "networks": {"generator", "discriminator", "conditioning"}
+    | {"encoder", "decoder", "posterior", "prior", "likelihood", "quantizer"},
     "augmentations": {"augmentation"},
-    "objectives": {"adversarial", "penalty"},
+    "objectives": {"adversarial", "penalty", "variational"},
     "metrics": {"metrics", "extractor"},
     "data": {"data"},
     "modules": {"model", "turns"},
@@ -37,10 +39,18 @@ EXEMPT = {
     "Ramp", "Linear", "Cosine", "Cyclical", "WarmupCosine",  # values of a weight, written where the weight stands
     "Turn",  # stands inside the turns
     "MovingAverage",  # optimizers.<player>.ema
-    "Penalty", "Play", "Watched", "Extracted",  # what a role is, and records
+    "Penalty", "Play", "Watched", "Extracted", "Evidence", "Split",  # what a role is, and records
     "CodeReader", "AuxiliaryClassification",  # come with model=infogan and conditioning=auxiliary_classifier
     "Maxout", "MinibatchStd", "Chain", "ConditionalBatchNorm2d", "Level", "Residual", "SumPool", "SelfAttention",
-    "EqualizedLinear", "ModulatedConv2d", "StyledLayer", "Attention", "TransformerBlock", "GatedRecurrence",  # layers
+    "EqualizedLinear", "ModulatedConv2d", "StyledLayer", "Attention", "TransformerBlock", "GatedRecurrence",
+    "GatedDense",  # layers
+    "OrderedCategorical", "TiltedUniform", "LogisticMixture", "FittedNormal",  # distributions that likelihoods return
+    "Gaussian", "InverseMultiquadratic",  # kernels of discrepancies
+    "Point", "VonMisesFisher", "HypersphericalUniform", "Mixture", "Flowed",  # what posteriors and priors return
+    "FlowPosterior", "FlowPrior", "Polar", "Coupling", "Halves", "Planar", "Planars",  # what they are
+    "Joint", "Upward", "Downward", "HierarchicalDecoder",  # made of
+    "Quantized", "Assigned",  # what quantizers return
+    "Encoded", "Importances",  # what scores of factors are computed from
     "TensorCache", "Side", "RealSet", "Collected", "Gallery", "PerChannel",  # what metrics share
     "Weights", "LenetClassifier", "InceptionNetwork", "Dinov2Network", "Block",  # networks inside extractors
 }  # fmt: skip
@@ -103,10 +113,11 @@ def test_nothing_turns_the_safe_loading_off():
 
 def public_classes(layer: str) -> dict[str, type]:
     classes = {}
-    for path in sorted((SOURCE / layer).glob("*.py")):
-        module = import_module(f"duogen.{layer}.{path.stem}" if path.stem != "__init__" else f"duogen.{layer}")
+    for path in sorted((SOURCE / layer).rglob("*.py")):
+        names = [part for part in path.relative_to(SOURCE).with_suffix("").parts if part != "__init__"]
+        module = import_module(".".join(["duogen", *names]))
         for name, value in inspect.getmembers(module, inspect.isclass):
-            ours = value.__module__ == module.__name__ and not name.startswith("_")
+            ours = value.__module__ == module.__name__ and not name.startswith("_") and Protocol not in value.__bases__
             if ours and not inspect.isabstract(value) and name not in EXEMPT:
                 classes[f"{value.__module__}.{name}"] = value
     return classes

@@ -28,7 +28,9 @@ def test_one_batch_is_one_step_whatever_the_turns_did(case, tmp_path):
     assert means == {3, 6, 9, 12}
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.name != "TinyLagging"], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.name not in ("TinyLagging", "lagging_vae")], ids=lambda case: case.name
+)
 def test_updates_are_those_of_the_arithmetic(case, tmp_path):
     config = case.config("budget.steps=13", "log_every=13", "validate_every=100")
     folder = run(config, tmp_path / "run")

@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 
 import pytest
@@ -36,3 +37,20 @@ def test_other_bytes_are_refused(declared, tmp_path):
         declared.read("a.gz")
     assert str(path) in refusal.value.given
     assert str(path) in refusal.value.remedy
+
+
+def test_a_packed_file_is_unpacked_and_checked_by_what_it_holds(declared, tmp_path):
+    path = tmp_path / "my-set" / "b.gz.gz"
+    path.write_bytes(gzip.compress(b"abc"))
+    assert declared.read("b.gz") == b"abc"
+    path.write_bytes(gzip.compress(b"abd"))
+    with pytest.raises(UserError) as refusal:
+        declared.read("b.gz")
+    assert str(path) in refusal.value.given
+    path.write_bytes(b"abc")
+    with pytest.raises(UserError, match=r"b\.gz\.gz cannot be unpacked"):
+        declared.read("b.gz")
+
+
+def test_without_a_checksum_any_bytes_are_read(declared):
+    assert DeclaredFiles("my-set", {"a.gz": {"url": "http://set/a", "sha256": None}}).read("a.gz") == b"abc"

@@ -182,6 +182,13 @@ def test_first_training_examples():
         numbers().train_examples(18)
 
 
+def test_training_examples_are_those_of_the_training_split():
+    data = numbers()
+    assert torch.equal(data.train_once.values, data.splits["train"].values)
+    assert data.label_count == 3
+    assert numbers(classes=None).label_count == 0
+
+
 def test_evaluation_size_takes_a_fixed_random_part_of_what_is_not_for_training():
     whole, some = numbers(), numbers(evaluation_size=4, seed=9)
     assert {name: len(split) for name, split in some.splits.items()} == {"train": 17, "validate": 4, "test": 4}
@@ -254,7 +261,8 @@ def test_yaml_holds_exactly_the_constructors_arguments(path):
 
 
 def test_all_yamls_are_there():
-    images = {"digits", "mnist", "fashion_mnist", "stacked_mnist", "cifar10", "image_folder"}
+    images = {"digits", "mnist", "fashion_mnist", "stacked_mnist", "cifar10", "image_folder", "binarized_mnist"}
+    images |= {"dynamic_mnist", "dynamic_fashion_mnist", "dsprites", "shapes2d"}
     points = {"ring", "grid", "swiss_roll", "two_moons", "checkerboard"}
     assert {path.stem for path in CONF.glob("*.yaml")} >= images | points
 

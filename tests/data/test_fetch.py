@@ -1,7 +1,9 @@
+import gzip
 import hashlib
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -72,6 +74,21 @@ def test_right_files_are_not_asked_for(remote, server, tmp_path, capsys):
     fetch("set", [remote("a")], tmp_path)
     assert server.requests == []
     assert capsys.readouterr().out == "set: a.gz: already there\n"
+
+
+def test_a_file_there_packed_is_not_asked_for(remote, server, tmp_path):
+    (tmp_path / "a.gz.gz").write_bytes(gzip.compress(CONTENT))
+    fetch("set", [remote("a")], tmp_path)
+    assert server.requests == []
+
+
+def test_without_a_checksum_the_file_is_taken_and_its_own_is_said(remote, server, tmp_path, capsys):
+    file = replace(remote("a"), sha256=None)
+    assert fetch("set", [file], tmp_path)[0].read_bytes() == CONTENT
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    assert capsys.readouterr().out == f"set: a.gz: fetched 10,240 bytes, unchecked, sha256 {digest}\n"
+    fetch("set", [file], tmp_path)
+    assert len(server.requests) == 1
 
 
 def test_wrong_file_in_place_is_replaced(remote, tmp_path):

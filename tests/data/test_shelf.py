@@ -75,6 +75,23 @@ def test_a_whole_set_is_listed_with_its_folder_and_fetched_without_a_network(con
     assert capsys.readouterr().out.count("already there") == 2
 
 
+def test_packed_files_are_there_too(conf, tmp_path, capsys):
+    folder = placed(tmp_path, CONTENT)
+    (folder / "b.gz").write_bytes(gzip.compress(CONTENT))
+    assert listed(conf, capsys)[1]["pictures"][1] == f"in {folder}"
+    assert fetch_set(conf, "pictures") == 0
+    (folder / "b.gz").write_bytes(gzip.compress(b"other"))
+    assert listed(conf, capsys)[1]["pictures"][1] == "damaged: b; duogen data fetch pictures"
+
+
+def test_a_file_without_a_checksum_is_taken_as_it_is(conf, tmp_path, capsys):
+    node = {"shape": [2], "folder": "set", "files": {"a": {"url": "http://127.0.0.1:9/x", "sha256": None}}}
+    (conf / "data" / "points.yaml").write_text(yaml.safe_dump({"data": node}))
+    assert listed(conf, capsys)[1]["points"][1] == "not there: duogen data fetch points"
+    folder = placed(tmp_path, b"anything")
+    assert listed(conf, capsys)[1]["points"][1] == f"in {folder}"
+
+
 def test_a_set_without_files_needs_no_download(conf, tmp_path, capsys):
     assert fetch_set(conf, "points") == 0
     assert capsys.readouterr().out == "points needs no download.\n"
@@ -99,4 +116,6 @@ def test_every_shipped_set_has_a_shape_and_whole_checksums():
         assert all(side >= 1 for side in node["shape"])
         for entry in node.get("files", {}).values():
             assert entry["url"].startswith("https://")
-            assert len(bytes.fromhex(entry["sha256"])) == 32
+            assert entry["sha256"] is None or len(bytes.fromhex(entry["sha256"])) == 32
+    unknown = {name for name, node in sets.items() for e in node.get("files", {}).values() if e["sha256"] is None}
+    assert unknown == {"dsprites"}

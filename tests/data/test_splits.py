@@ -50,6 +50,13 @@ def test_no_labels_stay_no_labels():
     assert split.examples().labels is None
 
 
+def test_shape_and_all_that_is_stored():
+    values, labels = torch.zeros(5, 1, 3, 2), torch.arange(5)
+    assert Split(values, labels).shape == (1, 3, 2)
+    assert [id(tensor) for tensor in Split(values, labels).stored] == [id(values), id(labels)]
+    assert len(Split(values, None).stored) == 1
+
+
 def test_part_is_a_view():
     split = Split(torch.arange(10.0).view(5, 2), torch.arange(5))
     part = split.part(1, 4)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from duogen.data.transforms import HorizontalFlip, ReflectedShift, Shift, transformed
+from duogen.data.transforms import Binarise, HorizontalFlip, ReflectedShift, Shift, transformed
 from duogen.errors import UserError
 
 
@@ -31,6 +31,28 @@ def test_flip_never_and_always(images, probability, flipped):
 def number_of(shift, pixels):
     """A number in the middle of those that give a shift."""
     return (shift + pixels + 0.5) / (2 * pixels + 1)
+
+
+LEVELS = {torch.uint8: [0, 1, 51, 254, 255], torch.float32: [-1, 2 / 255 - 1, -0.6, 0.9921569, 1]}
+
+
+@pytest.mark.parametrize("dtype", LEVELS)
+def test_binarise_is_white_where_the_number_is_below_the_level(dtype):
+    image, ends = torch.tensor(LEVELS[dtype]).to(dtype).view(1, 1, 1, 5), (LEVELS[dtype][0], LEVELS[dtype][-1])
+    white = {0.0: [0, 1, 1, 1, 1], 0.1999: [0, 0, 1, 1, 1], 0.2001: [0, 0, 0, 1, 1], 1 - 2**-24: [0, 0, 0, 0, 1]}
+    for number, expected in white.items():
+        found = Binarise([1, 1, 5])(image, torch.full((1, 5), number))
+        assert found.dtype == dtype
+        assert found.flatten().tolist() == [ends[each] for each in expected]
+
+
+def test_binarise_has_a_number_of_its_own_for_each_value(images):
+    uniform = torch.rand(7, 60, generator=torch.Generator().manual_seed(2))
+    found = Binarise([2, 5, 6])(images, uniform).double().numpy()
+    level = images.double().numpy() / 255 if images.dtype == torch.uint8 else (images.double().numpy() + 1) / 2
+    assert Binarise([2, 5, 6]).draws == 60
+    np.testing.assert_array_equal(found == found.max(), uniform.numpy().reshape(7, 2, 5, 6) < level)
+    assert len(np.unique(found)) == 2
 
 
 SHIFTS = [(0, 0), (2, -1), (-2, 2), (1, 0), (0, -2), (-1, -1), (2, 2)]

@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 
 from duogen.cli import main
-from duogen.conftree import conf_dir, options
+from duogen.conftree import conf_dir, options, tree
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
 COMMANDS = [shlex.split(line, comments=True) for block in BLOCKS for line in block.splitlines() if line.strip()]
 SHORT = ("trainer.max_steps=3", "generator.width=4", "discriminator.width=4")
+CODED = ("trainer.max_steps=3", "data.validate_size=100", "data.test_size=100", "latent_dim=4")
 
 
 def test_the_commands_were_found():
@@ -28,13 +29,14 @@ def test_the_commands_were_found():
 
 def shortened(command: list[str], run: Path | None) -> list[str]:
     """The command with a smoke budget, and the placeholder KEY filled in."""
-    words = [re.sub(r"runs/gan-digits/KEY", str(run), word) for word in command[1:]]
+    words = [re.sub(r"runs/(gan|vae)-digits/KEY", str(run), word) for word in command[1:]]
     if words[0] != "train":
         return words
     if "-m" in words:
         return short_sweep(words)
     resumed = any(word.startswith("resume=") for word in words)
-    words += ["trainer.max_steps=5"] if resumed else SHORT
+    coded = any(word.startswith("model=") and "gan" not in word for word in words) or "experiment=beta_tcvae" in words
+    words += ["trainer.max_steps=5"] if resumed else CODED if coded else SHORT
     words += [] if any(word.startswith("logger=") for word in words) else ["logger=none"]
     return words + ([] if any(word.startswith("trainer=") for word in words) else ["trainer=cpu"])
 
@@ -87,7 +89,7 @@ def test_every_command_runs(tmp_path, monkeypatch, capsys):
         code = main(shortened(command, newest))
         printed = capsys.readouterr()
         assert code == 0, f"{' '.join(command)}\n{printed.err}"
-        runs = list(tmp_path.glob("runs/gan-digits/*/record.json"))
+        runs = list(tmp_path.glob("runs/*-digits/*/record.json"))
         newest = max(runs, key=lambda path: path.stat().st_mtime).parent if runs else None
     assert (tmp_path / "samples.png").stat().st_size > 0
     if skipped:
@@ -112,7 +114,8 @@ def test_the_table_of_options_names_all_of_them(role):
     table = README[README.index("| role | options |") :]
     rows = [line for line in table.splitlines() if line.startswith("|")]
     row = next(line for line in rows if f"`{role}`" in line.split("|")[1])
-    other = {"solo"}  # a schedule for modules of one player
+    models = [tree(None).defaults(f"model/{model}") for model in options("model")]
+    other = {files["turns"] for files in models} - {"alternate"}  # schedules that their model brings
     assert [option for option in options(role) if f"`{option}`" not in row and option not in other] == []
 
 

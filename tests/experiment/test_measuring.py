@@ -186,14 +186,25 @@ def test_another_data_set_of_the_same_size_is_looked_at_anew():
     assert second == found(*looking(FEATURES)[:2], other)
 
 
-def test_what_a_reader_must_know_is_said_once(capsys):
+def test_what_a_reader_must_know_is_kept_for_who_shows_the_values(capsys):
     pixels = {"_target_": "metrics.fakes.Fake", "feature_dim": 2, "name": "wide"}
     metrics = {"frechet": {"_target_": "duogen.metrics.frechet.Frechet", "extractor": pixels}}
     config, module, data, _ = looking(metrics, evaluation_size=2)
     for _ in range(2):
         found(config, module, data)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("note: frechet_wide fits 2 dimensions to as few as 2 examples")
+    (remark,) = module.remarks
+    assert remark.startswith("frechet_wide fits 2 dimensions to as few as 2 examples")
+    assert "note" not in capsys.readouterr().err
+
+
+def test_at_validations_it_is_said_once(capsys):
+    pixels = {"_target_": "metrics.fakes.Fake", "feature_dim": 2, "name": "wide"}
+    metrics = {"frechet": {"_target_": "duogen.metrics.frechet.Frechet", "extractor": pixels}}
+    config, module, data, _ = looking(metrics, evaluation_size=2)
+    config["trainer"]["max_steps"], config["validate_every"] = 4, 2
+    assemble.trainer(config, []).fit(module, datamodule=data)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert len(lines) == 1
 
 
 def test_the_floor_leaves_what_was_measured_alone():

@@ -22,6 +22,10 @@ CONFIG = {
     "augmentation": None,
     "conditioning": None,
     "penalties": {},
+    "posterior": None,
+    "prior": None,
+    "likelihood": None,
+    "variational": None,
     "model": {"_target_": "duogen.modules.gan.GAN", "weight_clip": None},
     "turns": {
         "_target_": "duogen.modules.turns.Alternate",
@@ -49,6 +53,31 @@ EQUALIZED = {"discriminator.equalized": True}
 NORMED = {"discriminator.batch_norm": True}
 ACCUMULATED = {"turns.generator.accumulate": 4}
 LAZY, LAZY_PATH = ({f"turns.{player}_penalties": {"player": player}} for player in ("discriminator", "generator"))
+
+
+def of(role, target, **settings):
+    """A role of a VAE as a class below its package."""
+    package = "duogen.objectives.variational" if role == "variational" else f"duogen.networks.{PACKAGES[role]}"
+    return {role: {"_target_": f"{package}.{target}", **settings}}
+
+
+PACKAGES = {"posterior": "posteriors", "prior": "priors", "likelihood": "likelihoods"}
+GAUSSIANS = ["gaussian.Gaussian", "gaussian.SharedGaussian", "learned_gaussian.LearnedGaussian", "sigma_vae.SigmaVae"]
+TOYS = ["mixtures.GaussianMixture", "toys.SwissRoll", "toys.TwoMoons", "toys.Checkerboard"]
+POINT, STANDARD = of("posterior", "point.PointPosterior"), of("prior", "standard.StandardPrior")
+VAMP = of("prior", "vamp.VampPrior") | {"classes": None}
+BERNOULLI, CATEGORICAL = of("likelihood", "bernoulli.Bernoulli"), of("likelihood", "categorical.Categorical")
+RAES, WAE, DREG = (
+    [of("variational", f"rae.{name}") for name in ("RaeL2", "RaeGp")],
+    of("variational", "wae_mmd.WaeMmd"),
+    of("variational", "dreg.Dreg"),
+)
+PLAIN = of("variational", "distortion.Distortion")
+SPHERICAL = of("posterior", "von_mises_fisher.VonMisesFisherPosterior")
+SPHERE = of("prior", "hypersphere.HyperspherePrior")
+LAGGING = {"turns": {"_target_": "duogen.modules.lagging_vae.Lagging"}}
+LAGGED = {"model": {"_target_": "duogen.modules.lagging_vae.LaggingVAE"}}
+FACTORS = {"metrics.mig": {"factors": None}}
 BOUNDS = ["Wasserstein", "penalties.gradient_penalty", "penalties.r1", *CLIPPED, "discriminator.spectral_norm=true"]
 UNNORM = "discriminator.batch_norm=false"
 
@@ -96,6 +125,51 @@ CASES = [
             ACCUMULATED | {"trainer.precision": "bf16-mixed"},
             MIXED | ACCUMULATED | {"optimizers": {"autoencoder": {"lr": 0.1}}},
         ],
+    ),
+    *(
+        (
+            of("likelihood", learned, dequantise=False),
+            [learned.rpartition(".")[2], "dequantise=false"],
+            "likelihood.dequantise=true",
+            [of("likelihood", learned, dequantise=True), of("likelihood", GAUSSIANS[0], dequantise=False)],
+        )
+        for learned in (GAUSSIANS[2], GAUSSIANS[1], GAUSSIANS[3])
+    ),
+    *(
+        (
+            {"data": {"_target_": f"duogen.data.{toy}"}} | BERNOULLI,
+            [toy.rpartition(".")[2], "likelihood"],
+            "likelihood=gaussian",
+            [BERNOULLI, *({"data": {"_target_": f"duogen.data.{toy}"}} | of("likelihood", one) for one in GAUSSIANS)],
+        )
+        for toy in TOYS
+    ),
+    (FACTORS, ["metrics.mig.factors"], "data=shapes2d", [{"metrics.mig": {"factors": {"x": 3}}}]),
+    (POINT, ["PointPosterior", "WaeMmd"], "posterior=gaussian", [POINT | RAES[0], POINT | WAE, POINT | PLAIN]),
+    *(
+        row
+        for rae in RAES
+        for row in (
+            (rae, ["Rae", "PointPosterior"], "posterior=point", [rae | POINT]),
+            (rae | POINT | VAMP, ["Rae", "StandardPrior"], "prior=standard", [rae | POINT | STANDARD, VAMP]),
+        )
+    ),
+    (RAES[1] | POINT | CATEGORICAL, ["RaeGp", "Categorical"], "variational=rae_l2", [RAES[0] | POINT | CATEGORICAL]),
+    *(
+        (WAE | prior, ["WaeMmd", "Prior"], "variational=elbo", [WAE | STANDARD, prior])
+        for prior in (of("prior", "mixture.MixturePrior"), VAMP)
+    ),
+    (DREG | VAMP, ["Dreg", "VampPrior"], "variational=iwae", [DREG | STANDARD, VAMP]),
+    (SPHERICAL, ["VonMisesFisher", "HyperspherePrior"], "prior=hypersphere", [SPHERICAL | SPHERE, SPHERICAL | VAMP]),
+    (SPHERE, ["HyperspherePrior", "VonMisesFisher"], "posterior=von_mises_fisher", [SPHERICAL | SPHERE]),
+    (of("prior", "vamp.VampPrior"), ["VampPrior", "classes"], "classes=null", [VAMP]),
+    (PLAIN | VAMP, ["Distortion", "StandardPrior"], "prior=standard", [PLAIN | STANDARD, VAMP]),
+    (LAGGING, ["Lagging"], "model=lagging_vae", [LAGGING | LAGGED | of("posterior", "gaussian.GaussianPosterior")]),
+    (
+        LAGGED,
+        ["LaggingVAE", "GaussianPosterior"],
+        "posterior=gaussian",
+        [LAGGED | of("posterior", "gaussian.GaussianPosterior")],
     ),
 ]
 TABLE = rows(conf_dir() / "pairs.yaml")

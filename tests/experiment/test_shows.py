@@ -48,7 +48,8 @@ class Shelf:
     def __init__(self):
         source = torch.Generator().manual_seed(0)
         bytes_ = torch.randint(256, (42, 1, 2, 3), generator=source, dtype=torch.uint8)
-        self.splits = {"train": Split(bytes_[:30], torch.arange(30) % 5), "test": Split(bytes_[30:], None)}
+        self.train_once = Split(bytes_[:30], torch.arange(30) % 5)
+        self.splits = {"train": self.train_once, "test": Split(bytes_[30:], None)}
 
 
 def no_data():

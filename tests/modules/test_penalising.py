@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from duogen.modules.penalising import Due, at, full_precision, of_discriminator, of_generator, penalised, with_terms
+from duogen.modules.penalising import Due, full_precision, of_discriminator, of_generator, penalised, with_terms
 from duogen.objectives.penalties import R1, Penalty, Play
-from duogen.ramp import Linear
+from duogen.ramp import Linear, at
 from duogen.records import Loss
 
 

@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from duogen.errors import UserError
-from duogen.networks.dense import Maxout, MaxoutDiscriminator, MlpDiscriminator, MlpGenerator
+from duogen.networks.dense import (
+    Maxout,
+    MaxoutDiscriminator,
+    MlpDecoder,
+    MlpDiscriminator,
+    MlpEncoder,
+    MlpGenerator,
+    class_inputs,
+    told,
+)
 
 SHAPES = [(5,), (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (2, 6, 9)]
 N, LATENT, WIDTH, DEPTH = 4, 6, 7, 2
@@ -24,6 +33,16 @@ def discriminator(shape, spectral_norm=False, depth=DEPTH, dropout=0.0, equalize
 def maxout(shape, depth=DEPTH, pieces=3, initial_std=None, minibatch_std=False):
     torch.manual_seed(0)
     return MaxoutDiscriminator(shape, WIDTH, depth, pieces, initial_std, False, False, minibatch_std)
+
+
+def encoder(shape, depth=DEPTH, classes=None, width=WIDTH):
+    torch.manual_seed(0)
+    return MlpEncoder(shape, width, depth, torch.nn.Tanh(), classes)
+
+
+def decoder(shape, depth=DEPTH, classes=None, width=WIDTH, latent_dim=LATENT):
+    torch.manual_seed(0)
+    return MlpDecoder(shape, latent_dim, width, depth, torch.nn.Tanh(), classes)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -206,3 +225,70 @@ def test_maxout_gradients():
     (slope,) = torch.autograd.grad(network(examples).sum(), examples, create_graph=True)
     (slope.square().sum() + network(examples).square().sum()).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in network.parameters())
+
+
+def test_the_class_is_told_one_hot_beside_vectors_and_as_maps():
+    labels = torch.tensor([2, 0])
+    vectors, maps = torch.randn(2, 4), torch.randn(2, 1, 5, 6)
+    rows = np.array([[0, 0, 1], [1, 0, 0]], dtype=np.float32)
+    assert np.array_equal(told(vectors, labels, 3), np.concatenate([vectors, rows], 1))
+    planes = np.broadcast_to(rows[:, :, None, None], (2, 3, 5, 6))
+    assert np.array_equal(told(maps, labels, 3), np.concatenate([maps, planes], 1))
+    assert told(vectors, labels, None) is vectors
+    assert told(vectors.double(), labels, 3).dtype == torch.double
+    with pytest.raises(UserError, match="a network of 3 classes, and examples without labels"):
+        told(vectors, None, 3)
+
+
+def test_as_many_inputs_as_classes():
+    assert [class_inputs("Net", classes) for classes in (None, 1, 7)] == [0, 1, 7]
+    with pytest.raises(UserError, match="Net: classes=0"):
+        class_inputs("Net", 0)
+
+
+def test_encoder_and_decoder_equal_numpy():
+    labels = torch.tensor([1, 0, 2, 1])
+    examples, codes, known = torch.randn(N, 2, 3, 1), torch.randn(N, LATENT), np.eye(3, dtype=np.float32)[labels]
+    network = encoder((2, 3, 1), 2, 3)
+    a, b, c, d = (p.detach().numpy() for p in network.parameters())
+    expected = np.tanh(np.tanh(np.concatenate([examples.flatten(1), known], 1) @ a.T + b) @ c.T + d)
+    np.testing.assert_allclose(network(examples, labels).detach(), expected, rtol=1e-5, atol=1e-6)
+    assert network.feature_dim == WIDTH
+    network = decoder((2, 3, 1), 1, 3)
+    a, b, c, d = (p.detach().numpy() for p in network.parameters())
+    expected = np.tanh(np.concatenate([codes, known], 1) @ a.T + b) @ c.T + d
+    np.testing.assert_allclose(network(codes, labels).detach(), expected.reshape(N, 2, 3, 1), rtol=1e-5, atol=1e-6)
+
+
+def test_a_decoder_without_depth_is_one_affine_map():
+    network, codes = decoder((5,), 0), torch.randn(N, LATENT)
+    weight, bias = (p.detach().numpy() for p in network.parameters())
+    np.testing.assert_allclose(network(codes).detach(), codes.numpy() @ weight.T + bias, rtol=1e-5, atol=1e-6)
+
+
+def test_the_published_autoencoder():
+    """784-400-40-400-784, without the posterior's head."""
+    sizes = [sum(p.numel() for p in net.parameters()) for net in (
+        encoder((1, 28, 28), 1, width=400), decoder((1, 28, 28), 1, width=400, latent_dim=40),
+    )]  # fmt: skip
+    assert sizes == [784 * 400 + 400, 40 * 400 + 400 + 400 * 784 + 784] == [314_000, 330_784]
+
+
+@pytest.mark.parametrize("shape", [(), (28, 28), (0,), (1, 0, 8)])
+def test_encoder_and_decoder_refuse_a_shape_by_name(shape):
+    for build, name in ((encoder, "MlpEncoder"), (decoder, "MlpDecoder")):
+        with pytest.raises(UserError) as caught:
+            build(shape)
+        assert caught.value.given == f"{name}: shape {shape}"
+        assert "(D,) or (C, H, W)" in caught.value.allowed
+
+
+def test_encoder_and_decoder_refuse_sizes_by_name():
+    for sizes in ({"width": 0}, {"depth": -1}, {"classes": 0}):
+        for build in (encoder, decoder):
+            with pytest.raises(UserError, match="{}={}".format(*next(iter(sizes.items())))):
+                build((5,), **sizes)
+    with pytest.raises(UserError, match="MlpEncoder: depth=0"):
+        encoder((5,), 0)
+    with pytest.raises(UserError, match="MlpDecoder: latent_dim=0"):
+        decoder((5,), latent_dim=0)

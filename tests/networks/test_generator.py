@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from duogen.networks.generator import Generator
+from duogen.networks.generator import INSTEAD, Generator
 
 
 class Doubling(Generator):
@@ -24,3 +24,8 @@ def test_a_generator_must_say_what_it_generates():
     assert issubclass(Generator, nn.Module)
     with pytest.raises(TypeError, match="forward"):
         Empty()
+
+
+def test_what_to_use_instead_names_both_roles_of_a_generator():
+    assert "generator=mlp" in INSTEAD
+    assert "decoder=mlp" in INSTEAD

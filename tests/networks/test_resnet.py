@@ -11,6 +11,7 @@ from duogen.networks.normalization import ConditionalBatchNorm2d
 from duogen.networks.resnet import (
     Residual,
     ResnetDiscriminator,
+    ResnetEncoder,
     ResnetGenerator,
     SumPool,
     convolution,
@@ -287,3 +288,50 @@ def test_refuses_sizes_by_name():
         discriminator((1, 8, 8), -1)
     with pytest.raises(UserError, match="ResnetDiscriminator: spectral_norm=true and equalized=true"):
         discriminator((1, 8, 8), spectral_norm=True, equalized=True)
+
+
+def encoder(shape, width=WIDTH, classes=None):
+    torch.manual_seed(0)
+    return ResnetEncoder(shape, width, classes)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_encoder_has_the_discriminators_maps_and_keeps_their_places(shape):
+    images = torch.randn(N, *shape)
+    features, seen = trace(encoder(shape), images)
+    _, expected = trace(discriminator(shape), images)
+    assert seen == expected
+    side, channels = seen[-1]
+    assert features.shape == (N, channels * side**2) == (N, encoder(shape).feature_dim)
+
+
+def test_summed_over_the_map_the_encoders_features_are_the_discriminators():
+    network, judge, images = encoder((3, 16, 16)), discriminator((3, 16, 16)), torch.randn(N, 3, 16, 16)
+    network.layers.load_state_dict(judge.layers.state_dict())
+    maps = network(images).unflatten(1, (WIDTH, 4, 4))
+    torch.testing.assert_close(maps.sum((2, 3)), judge.features(images))
+
+
+def test_the_encoder_of_the_published_blocks():
+    """128 channels at 32 x 32 (Miyato et al. 2018, table 4), without the last linear map."""
+    first = 9 * 3 * 128 + 9 * 128 * 128 + 3 * 128 + 3 * 128
+    second = 2 * (9 * 128 * 128 + 128) + 128 * 128 + 128
+    with torch.device("meta"):
+        network = encoder((3, 32, 32), 128)
+    kept = 2 * 2 * (9 * 128 * 128 + 128)
+    assert sum(p.numel() for p in network.parameters()) == first + second + kept == 1_053_696
+    assert network.feature_dim == 128 * 8 * 8
+
+
+def test_the_encoder_is_told_the_class_as_maps():
+    network, images, labels = encoder((1, 8, 8), classes=3), torch.randn(N, 1, 8, 8), torch.tensor([0, 2, 1, 0, 2])
+    maps = F.one_hot(labels, 3)[:, :, None, None].expand(-1, -1, 8, 8)
+    assert torch.equal(network(images, labels), network.layers(torch.cat([images, maps], 1)))
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 28, 32), (3, 30, 30)])
+def test_the_encoder_refuses_a_shape_with_its_own_remedy(shape):
+    with pytest.raises(UserError) as caught:
+        encoder(shape, classes=3)
+    assert caught.value.given == f"ResnetEncoder: shape {shape}"
+    assert "use encoder=mlp," in caught.value.remedy

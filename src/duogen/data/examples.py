@@ -59,6 +59,11 @@ class ExamplesData(LightningDataModule, ABC):
         """
 
     @property
+    def label_count(self) -> int:
+        """How many values the labels may take."""
+        return self.classes or 0
+
+    @property
     def resident(self) -> bool:
         """Whether the splits lie on the device as a whole."""
         return self.workers == 0
@@ -94,6 +99,11 @@ class ExamplesData(LightningDataModule, ABC):
     def test_dataloader(self) -> EvaluationBatches:
         return EvaluationBatches(self._resident("test"), self.evaluation_batch, self.device)
 
+    @property
+    def train_once(self) -> Split:
+        """The training split as a network sees it but for its augmentation: what other examples are compared with."""
+        return self._resident("train")
+
     def train_examples(self, n: int) -> Examples:
         """The first `n` training examples as a network sees them, for a real-against-real floor.
 
@@ -103,7 +113,7 @@ class ExamplesData(LightningDataModule, ABC):
         if n > len(self.splits["train"]):
             limit = len(self.splits["train"])
             raise UserError(f"{n} training examples were asked for", f"at most {limit}", "ask for fewer")
-        return self._resident("train").part(0, n).to(self.device).examples()
+        return self.train_once.part(0, n).to(self.device).examples()
 
     @property
     def batches_per_epoch(self) -> int:
@@ -117,10 +127,9 @@ class ExamplesData(LightningDataModule, ABC):
         """The sha256 of all splits as they are stored: names, shapes, values and labels."""
         digest = hashlib.sha256()
         for name, split in sorted(self.splits.items()):
-            for tensor in (split.values, split.labels):
-                if tensor is not None:
-                    digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-                    digest.update(tensor.cpu().contiguous().numpy().data)
+            for tensor in split.stored:
+                digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+                digest.update(tensor.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
     @property
@@ -150,12 +159,13 @@ class ExamplesData(LightningDataModule, ABC):
     def _check(self, name: str, split: Split) -> None:
         if not len(split):
             raise UserError(f"the {name} split is empty", "at least one example", "change the sizes under data")
-        found = tuple(split.values.shape[1:])
-        if found != self.shape:
+        if split.shape != self.shape:
             raise UserError(
-                f"data.shape={list(self.shape)}", f"{list(found)}, the shape of the {name} split", "correct data.shape"
+                f"data.shape={list(self.shape)}",
+                f"{list(split.shape)}, the shape of the {name} split",
+                "correct data.shape",
             )
-        if split.labels is not None and len(split) and int(split.labels.max()) >= (self.classes or 0):
+        if split.labels is not None and len(split) and int(split.labels.max()) >= self.label_count:
             raise UserError(
                 f"data.classes={self.classes}",
                 f"{int(split.labels.max()) + 1} or more, for the labels of the {name} split",

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from duogen.data.checksum import sha256_of
+from duogen.data.checksum import sha256_of, whole
 from duogen.errors import UserError
 
 TIMEOUT_S = 30
@@ -18,16 +18,16 @@ TIMEOUT_S = 30
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file's name on disk, its public address and the sha256 of its bytes."""
+    """A file's name on disk, its public address and the sha256 of its bytes, or None where nobody published one."""
 
     name: str
     url: str
-    sha256: str
+    sha256: str | None
 
 
-def remote_files(files: Mapping[str, Mapping[str, str]]) -> list[RemoteFile]:
+def remote_files(files: Mapping[str, Mapping[str, str | None]]) -> list[RemoteFile]:
     """The files that a data set's YAML declares under `files`: `url` and `sha256` by name."""
-    return [RemoteFile(name, entry["url"], entry["sha256"]) for name, entry in files.items()]
+    return [RemoteFile(name, str(entry["url"]), entry["sha256"]) for name, entry in files.items()]
 
 
 def fetch(name: str, files: Sequence[RemoteFile], folder: Path) -> list[Path]:
@@ -51,14 +51,14 @@ def fetch(name: str, files: Sequence[RemoteFile], folder: Path) -> list[Path]:
 
 
 def _bring(file: RemoteFile, path: Path, files: Sequence[RemoteFile]) -> str:
-    if path.is_file() and sha256_of(path) == file.sha256:
+    if whole(path, file.sha256):
         return "already there"
     part = path.with_name(path.name + ".part")
     try:
         _download(file.url, part)
     except (URLError, HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
         raise _unreachable(file, path.parent, files, error) from error
-    if (found := sha256_of(part)) != file.sha256:
+    if (found := sha256_of(part)) != (file.sha256 or found):
         part.unlink()
         raise UserError(
             f"{file.url} has the sha256 {found}",
@@ -66,7 +66,8 @@ def _bring(file: RemoteFile, path: Path, files: Sequence[RemoteFile]) -> str:
             "try again, or use another mirror",
         )
     part.replace(path)
-    return f"fetched {path.stat().st_size:,} bytes"
+    unchecked = "" if file.sha256 else f", unchecked, sha256 {found}"
+    return f"fetched {path.stat().st_size:,} bytes{unchecked}"
 
 
 def _download(url: str, part: Path) -> None:

@@ -1,14 +1,13 @@
 """Images in the idx format of MNIST, read from the original files."""
 
-import gzip
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from duogen.data.checksum import gunzipped
 from duogen.data.declared import DeclaredFiles
 from duogen.data.examples import ExamplesData
 from duogen.data.splits import Split
@@ -25,10 +24,7 @@ def parse_idx(content: bytes, what: str, dimensions: int) -> Tensor:
     Raises:
         UserError: no gzip, another magic number, or values missing or left over; it names `what` was read.
     """
-    try:
-        raw = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{what} cannot be unpacked: {error}", "a whole .gz file", f"fetch {what} again") from error
+    raw = gunzipped(content, what)
     if raw[:4] != bytes([0, 0, 8, dimensions]):
         raise UserError(
             f"{what} begins with the magic number {int.from_bytes(raw[:4])}",

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from duogen.data.checksum import sha256_of
+from duogen.data.checksum import present, whole
 from duogen.data.fetch import fetch, remote_files
 from duogen.data.folder import data_folder
 from duogen.errors import UserError, nearest
@@ -22,7 +22,7 @@ def list_sets(conf: Path) -> int:
     print(f"data folder: {data_folder()}")
     for name, node in shelf(conf).items():
         shape = "x".join(str(side) for side in node["shape"])
-        print(f"{name:16} {shape:12} {state(name, node)}")
+        print(f"{name:21} {shape:12} {state(name, node)}")
     return 0
 
 
@@ -33,10 +33,10 @@ def state(name: str, node: dict[str, Any]) -> str:
         return "no download needed"
     folder = data_folder() / node["folder"]
     paths = {folder / file: entry["sha256"] for file, entry in node["files"].items()}
-    missing = [path.name for path in paths if not path.is_file()]
+    missing = [path.name for path in paths if present(path) is None]
     if missing:
         return f"not there: duogen data fetch {name}"
-    wrong = [path.name for path, digest in paths.items() if sha256_of(path) != digest]
+    wrong = [path.name for path, digest in paths.items() if not whole(path, digest)]
     return f"damaged: {', '.join(wrong)}; duogen data fetch {name}" if wrong else f"in {folder}"
 
 

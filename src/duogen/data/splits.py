@@ -1,6 +1,7 @@
 """A split of a data set: all its examples in one tensor."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -23,17 +24,30 @@ class Split:
     def __len__(self) -> int:
         return len(self.values)
 
-    def to(self, device: torch.device) -> "Split":
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example."""
+        return tuple(self.values.shape[1:])
+
+    @property
+    def stored(self) -> tuple[Tensor, ...]:
+        """All that the examples and their labels are made of."""
+        return (self.values,) if self.labels is None else (self.values, self.labels)
+
+    def to(self, device: torch.device) -> Self:
         """The split on `device`; no copy where it is already there."""
-        return Split(self.values.to(device), None if self.labels is None else self.labels.to(device))
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(self, values=self.values.to(device), labels=labels)
 
-    def pin_memory(self) -> "Split":
+    def pin_memory(self) -> Self:
         """The split in memory that a GPU copies from without making the host wait."""
-        return Split(self.values.pin_memory(), None if self.labels is None else self.labels.pin_memory())
+        labels = None if self.labels is None else self.labels.pin_memory()
+        return replace(self, values=self.values.pin_memory(), labels=labels)
 
-    def part(self, start: int, stop: int) -> "Split":
+    def part(self, start: int, stop: int) -> Self:
         """The examples from `start` to before `stop`, as a view."""
-        return Split(self.values[start:stop], None if self.labels is None else self.labels[start:stop])
+        labels = None if self.labels is None else self.labels[start:stop]
+        return replace(self, values=self.values[start:stop], labels=labels)
 
     def rows(self, index: Tensor) -> "Split":
         """The examples `index` (B,), which lies on the split's device, as they are stored."""

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor
@@ -44,6 +45,26 @@ class HorizontalFlip(Transform):
 
     def __call__(self, values: Tensor, uniform: Tensor) -> Tensor:
         return torch.where((uniform < self.probability).view(-1, 1, 1, 1), values.flip(3), values)
+
+
+class Binarise(Transform):
+    """Draws every value anew as black or white: white with probability p, x = 1[u < p], one u for each value.
+
+    p = v / 255 of bytes v and (v + 1) / 2 of floats v in [-1, 1]; black is 0 and -1, white 255 and 1.
+
+    Args:
+        shape: of an image, (C, H, W).
+
+    References: Salakhutdinov & Murray 2008, section 4; Burda, Grosse & Salakhutdinov 2016 (IWAE), section 5.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.draws = prod(shape)
+
+    def __call__(self, values: Tensor, uniform: Tensor) -> Tensor:
+        black, white = (0, 255) if values.dtype == torch.uint8 else (-1, 1)
+        chosen = uniform.view_as(values) < (values - black) / (white - black)
+        return chosen.to(values.dtype) * (white - black) + black
 
 
 class Shift(Transform):

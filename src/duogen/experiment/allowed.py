@@ -28,6 +28,12 @@ LAYERS = (
 )
 
 CLASSES = {
+    "torch.nn.ReLU": "torch.nn.modules.activation.ReLU",
+    "torch.nn.LeakyReLU": "torch.nn.modules.activation.LeakyReLU",
+    "torch.nn.ELU": "torch.nn.modules.activation.ELU",
+    "torch.nn.SiLU": "torch.nn.modules.activation.SiLU",
+    "torch.nn.Softplus": "torch.nn.modules.activation.Softplus",
+    "torch.nn.Tanh": "torch.nn.modules.activation.Tanh",
     "torch.optim.Adam": "torch.optim.adam.Adam",
     "torch.optim.AdamW": "torch.optim.adamw.AdamW",
     "torch.optim.SGD": "torch.optim.sgd.SGD",

@@ -80,13 +80,14 @@ def teach(module: AlternatingModule, config: Mapping[str, Any], allow: Sequence[
     }
     module.learn(turns, optimizers, config["monitor"])
     if config["compile"]:
-        for network in module.players.values():
+        for network in module.compiled:
             network.compile(**({} if config["compile"] is True else {"backend": config["compile"]}))
 
 
 def directions(measures: Mapping[str, Measure]) -> dict[str, bool]:
-    """Whether more is better, for every value of the chosen metrics."""
-    return {name: fact.higher_is_better for measure in measures.values() for name, fact in measure.facts.items()}
+    """Whether more is better, for every value that the chosen metrics give at a validation."""
+    seen = [measure for measure in measures.values() if measure.validates]
+    return {name: fact.higher_is_better for measure in seen for name, fact in measure.facts.items()}
 
 
 def refuse_loss_scale(turns: Turns, precision: str) -> None:

@@ -77,6 +77,8 @@ def ensure(config: Mapping[str, Any], data: ExamplesData, recipe: Recipe = RECIP
     Raises:
         UserError: the data has no labels.
     """
+    if data.classes is None:
+        raise UserError("extractor=lenet for data without classes", "data with classes", "use extractor=pixels")
     labels_of(data.splits["train"])
     checksum = fingerprint(data.splits["train"])
     for path in sorted(SHIPPED.glob("*.pt")):
@@ -152,7 +154,7 @@ def trained(data: ExamplesData, recipe: Recipe, device: torch.device) -> LenetCl
 def fingerprint(split: Split) -> str:
     """The sha256 of a split as it is stored: shapes, types, values and labels."""
     digest = hashlib.sha256()
-    for tensor in [split.values] if split.labels is None else [split.values, split.labels]:
+    for tensor in split.stored:
         digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.cpu().contiguous().numpy().data)
     return digest.hexdigest()

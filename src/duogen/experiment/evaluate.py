@@ -14,7 +14,7 @@ from duogen.experiment.build import check
 from duogen.experiment.checkpoint import load
 from duogen.experiment.measuring import measured
 from duogen.experiment.resolve import device
-from duogen.experiment.summary import table
+from duogen.experiment.summary import print_values
 from duogen.files import write_atomic
 from duogen.modules.alternating import AlternatingModule
 from duogen.modules.sampling import Manner
@@ -59,7 +59,7 @@ def evaluate(checkpoint: Path, out: Path | None, manner: Manner, allow: Sequence
     found = measured(assemble.trainer(config, []), module, data, config["seed"])
     stated = [value if value.weights == "real" else in_manner(value, manner) for value in found]
     title = ", ".join([str(checkpoint), *(f"{name}={value}" for name, value in manner.protocol.items())])
-    Console(soft_wrap=True, highlight=False).print(table(stated, title))
+    print_values(Console(soft_wrap=True, highlight=False), stated, module.remarks, title)
     if out is not None:
         write_atomic(out, (json.dumps([asdict(value) for value in stated], indent=1) + "\n").encode())
         print(f"written to {out}")

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("duogen", "torch", "pytorch-lightning", "hydra-core", "torchmetrics", "numpy", "wandb")
+PACKAGES = ("duogen", "torch", "pytorch-lightning", "hydra-core", "torchmetrics", "zuko", "numpy", "wandb")
 TIMEOUT_S = 1.0
 
 

@@ -14,7 +14,7 @@ from duogen.data.examples import ExamplesData
 from duogen.errors import UserError
 from duogen.experiment import assemble
 from duogen.experiment.evaluate import assume, restored
-from duogen.experiment.shows import Scene, Sheet, Show
+from duogen.experiment.show import Scene, Sheet, Show
 from duogen.files import write_atomic
 from duogen.modules.sampling import Manner
 from duogen.seeds import derive

@@ -1,63 +1,20 @@
 """What `duogen sample` can show of a trained generator; each show's settings are its fields."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from rich.table import Table
-from torch import Tensor
 
 from duogen.callbacks.pictures import Layout, by_class
-from duogen.data.examples import ExamplesData
 from duogen.data.order import permutation
 from duogen.errors import UserError, nearest
+from duogen.experiment.codes import Plane, Reconstructions, Traversals
 from duogen.experiment.nearest import Nearest, at, closest
-from duogen.modules.alternating import AlternatingModule
-from duogen.modules.gan import GAN
-from duogen.modules.sampling import paths, with_noise
+from duogen.experiment.show import LIMIT, MOST_STEPS, Scene, Sheet, Show, within
+from duogen.modules.sampling import paths
 
-LIMIT, MOST_STEPS = 1_000_000, 1000
 COMPARED, BENEATH = 500, 1000  # examples behind a median distance; real points under a scatter plot
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a show may draw from: the module, the data that it was trained on, read when asked for, and randomness."""
-
-    module: AlternatingModule
-    data: Callable[[], ExamplesData]
-    generator: torch.Generator
-
-    def gan(self, show: str) -> GAN:
-        """The module, if it maps noise to examples."""
-        return with_noise(self.module, f"show={show}")
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """What a show found: `values` (N, *shape) and `labels` (N,), how a picture lays them out, and more to tell.
-
-    `rows` divides N where an array has rows; `reference` (M, *shape) lies beneath a scatter plot; `extra` arrays join
-    an archive; `table` is printed.
-    """
-
-    values: Tensor
-    labels: Tensor | None
-    layout: Layout | None
-    sentence: str
-    rows: int | None = None
-    reference: Tensor | None = None
-    extra: Mapping[str, Tensor] = field(default_factory=dict)
-    table: Table | None = None
-
-
-class Show(ABC):
-    """A way to look at a generator."""
-
-    @abstractmethod
-    def sheet(self, scene: Scene) -> Sheet:
-        """Draws it; raises `UserError` where the module or the data cannot serve."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +45,13 @@ class Interpolation(Show):
         within("n * steps", self.n * self.steps, 2, LIMIT)
 
     def sheet(self, scene: Scene) -> Sheet:
-        gan = scene.gan("interpolation")
-        noise = gan.drawn(2 * self.n, scene.generator)
-        ways = paths(gan, noise[: self.n], noise[self.n :], self.steps).flatten(0, 1)
-        rows = None if gan.classes is None else torch.arange(self.n) % gan.classes
+        model = scene.generative("interpolation")
+        noise = model.drawn(2 * self.n, scene.generator)
+        ways = paths(model, noise[: self.n], noise[self.n :], self.steps).flatten(0, 1)
+        rows = None if model.classes is None else torch.arange(self.n) % model.classes
         labels = None if rows is None else rows.repeat_interleave(self.steps)
         layout = Layout(self.steps, () if rows is None else [str(row) for row in rows.tolist()])
-        values = gan.generate(ways, labels).cpu()
+        values = model.generate(ways, labels).cpu()
         return Sheet(values, labels, layout, f"{self.n} paths of {self.steps} samples", self.n)
 
 
@@ -108,20 +65,20 @@ class Classes(Show):
         within("n", self.n, 1, LIMIT)
 
     def sheet(self, scene: Scene) -> Sheet:
-        gan = scene.gan("classes")
-        if gan.classes is None:
+        model = scene.generative("classes")
+        if model.classes is None:
             raise UserError(
                 "show=classes: the generator of this checkpoint is told no classes",
-                "show=samples, show=interpolation, show=neighbours; show=classes for a conditional generator",
+                "show=samples, show=interpolation, show=neighbours; show=classes for a conditional model",
                 "use one of these, or train a conditional model",
             )
-        within("n * classes", self.n * gan.classes, 1, LIMIT)
-        noise = gan.drawn(self.n, scene.generator).repeat(gan.classes, 1)
-        labels = torch.arange(gan.classes).repeat_interleave(self.n)
-        layout = Layout(self.n, [str(label) for label in range(gan.classes)])
-        values = gan.generate(noise, labels).cpu()
-        sentence = f"{self.n} samples of each of {gan.classes} classes"
-        return Sheet(values, labels, layout, sentence, gan.classes)
+        within("n * classes", self.n * model.classes, 1, LIMIT)
+        noise = model.drawn(self.n, scene.generator).repeat(model.classes, 1)
+        labels = torch.arange(model.classes).repeat_interleave(self.n)
+        layout = Layout(self.n, [str(label) for label in range(model.classes)])
+        values = model.generate(noise, labels).cpu()
+        sentence = f"{self.n} samples of each of {model.classes} classes"
+        return Sheet(values, labels, layout, sentence, model.classes)
 
 
 @dataclass(frozen=True)
@@ -140,7 +97,7 @@ class Neighbours(Show):
 
     def sheet(self, scene: Scene) -> Sheet:
         data = scene.data()
-        train, test = data.splits["train"], data.splits["test"]
+        train, test = data.train_once, data.splits["test"]
         within("k", self.k, 1, len(train))
         count = min(COMPARED, len(test))
         unseen = test.rows(permutation(0, "neighbours", 0, len(test))[:count].to(test.values.device))
@@ -172,7 +129,10 @@ def distances(samples: Nearest, test: Nearest, train: int) -> Table:
     return table
 
 
-SHOWS = {"samples": Samples, "interpolation": Interpolation, "classes": Classes, "neighbours": Neighbours}
+SHOWS = {
+    "samples": Samples, "interpolation": Interpolation, "classes": Classes, "neighbours": Neighbours,
+    "reconstructions": Reconstructions, "traversals": Traversals, "plane": Plane,
+}  # fmt: skip
 
 
 def chosen(name: str, settings: Mapping[str, int]) -> Show:
@@ -191,8 +151,3 @@ def chosen(name: str, settings: Mapping[str, int]) -> Show:
 
 def settings_of(kind: type) -> Sequence[str]:
     return [field.name for field in fields(kind)]
-
-
-def within(name: str, value: int, least: int, most: int) -> None:
-    if not least <= value <= most:
-        raise UserError(f"{name}={value}", f"{least} to {most}", f"change {name}")

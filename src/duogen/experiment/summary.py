@@ -46,9 +46,16 @@ def table(values: Sequence[MetricValue], title: str) -> Table:
         if value.weights != "real":
             other = f"{real[value.name].value:.4g}" if value.name in real else ""
             arrow = "higher" if value.higher_is_better else "lower"
-            counts = str(value.protocol.get("n_generated", ""))
+            counts = str(value.protocol.get("n_generated") or value.protocol.get("n_real", ""))
             shown.add_row(Name(value.name), arrow, f"{value.value:.4g}", other, value.unit, counts)
     return shown
+
+
+def print_values(console: Console, values: Sequence[MetricValue], remarks: Sequence[str], title: str) -> None:
+    """The table, and below it what a reader must know of the values."""
+    console.print(table(values, title))
+    for remark in remarks:
+        console.print(f"note: {remark}", markup=False)
 
 
 def show(folder: RunFolder) -> None:
@@ -61,7 +68,7 @@ def show(folder: RunFolder) -> None:
         choices = f"{record.choices.get('model')} on {record.choices.get('data')}"
         weights = next((value.weights for value in record.metrics if value.weights != "real"), "raw")
         title = f"{choices}, {record.steps} steps, {weights} weights, {record.wall_s:.0f} s"
-        console.print(table(record.metrics, title))
+        print_values(console, record.metrics, record.remarks, title)
     else:
         said = f": {last_error(record.error)}" if record.error else ""
         console.print(f"{record.status} at step {record.steps}{said}", markup=False)

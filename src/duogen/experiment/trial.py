@@ -145,6 +145,7 @@ class Run:
             sweep=dict(self.plan.sweep),
             error=None,
             metrics=(),
+            remarks=(),
         )
 
     def write(self) -> None:
@@ -203,7 +204,7 @@ class Run:
         if self.stop.signal is not None and trainer.global_step < trainer.max_steps:
             return self.stopped()
         metrics = measured(trainer, module, self.data, config["seed"])
-        self.record = replace(self.record, metrics=metrics)
+        self.record = replace(self.record, metrics=metrics, remarks=module.remarks)
         return "done"
 
     def reports(self) -> list[Reports]:

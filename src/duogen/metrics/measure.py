@@ -22,11 +22,13 @@ class Measure(Metric):
     turns them into values in `values`. States keep their type when a module is cast to another, and stay on the CPU
     where the device has no float64.
 
-    `name`: the stem of its YAML; `facts`: unit and direction of each value that `compute` returns, of the class or of
+    `name`: the stem of its YAML; `validates`: whether it is computed at validations, and not on the test split alone;
+    `facts`: unit and direction of each value that `compute` returns, of the class or of
     the instance; `shape`: of one example, (C, H, W) or (D,).
     """
 
     name: ClassVar[str]
+    validates: ClassVar[bool] = True
     facts: Mapping[str, Fact]
     is_differentiable = False
     full_state_update = False

@@ -83,6 +83,11 @@ class AlternatingModule(EvaluatedModule):
         return tuple(self.players)
 
     @property
+    def compiled(self) -> Sequence[nn.Module]:
+        """The networks that compile=true compiles: those that are called as they are."""
+        return tuple(self.players.values())
+
+    @property
     def changing_buffers(self) -> Sequence[str]:
         """Prefixes of the buffers that a turn may change beside its own player's, by their state-dict names."""
         return ()

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from duogen.augmentations.augmentation import Augmentation
 from duogen.errors import UserError
 from duogen.modules.generative import GenerativeModule
-from duogen.modules.penalising import at, of_discriminator, of_generator, penalised, watched
+from duogen.modules.penalising import of_discriminator, of_generator, penalised, watched
 from duogen.modules.turns import Turn
 from duogen.objectives.adversarial import Adversarial
 from duogen.objectives.penalties import Penalty, Play
-from duogen.ramp import Ramp
+from duogen.ramp import Ramp, at
 from duogen.records import Examples, Loss, Opinion
 
 

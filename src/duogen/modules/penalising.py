@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from duogen.objectives.penalties import Penalty, Play, Watched
-from duogen.ramp import Ramp
+from duogen.ramp import Ramp, at
 from duogen.records import Loss
 
 Named = Iterable[tuple[str, Penalty]]
@@ -57,11 +57,6 @@ def watched(name: str) -> str:
 def with_terms(loss: Loss, terms: Mapping[str, Tensor], weight: float) -> Loss:
     """The loss with more terms of one weight."""
     return replace(loss, terms={**loss.terms, **terms}, weights={**loss.weights, **dict.fromkeys(terms, weight)})
-
-
-def at(step: int, value: float | Ramp) -> float:
-    """A number that may depend on the step, as it is at the 0-based `step`."""
-    return value(step) if isinstance(value, Ramp) else value
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from duogen.errors import UserError
 from duogen.modules.alternating import AlternatingModule
 from duogen.modules.gan import GAN
+from duogen.modules.generative import GenerativeModule
 from duogen.networks.generator import Generator
 from duogen.seeds import derive
 
@@ -124,9 +125,9 @@ def slerp(first: Tensor, last: Tensor, steps: int) -> Tensor:
     return (weights[0] * start + weights[1] * end).to(first)
 
 
-def paths(gan: GAN, first: Tensor, last: Tensor, steps: int) -> Tensor:
+def paths(model: GenerativeModule, first: Tensor, last: Tensor, steps: int) -> Tensor:
     """Paths (N, steps, Z) from `first` (N, Z) to `last` (N, Z): spherical for the noise, while a code stays."""
-    size = gan.gaussian
+    size = model.gaussian
     code = first[:, None, size:].expand(-1, steps, -1)
     return torch.cat([slerp(first[:, :size], last[:, :size], steps), code], 2)
 

@@ -63,10 +63,11 @@ class AttentionGenerator(Generator):
         place = attending("AttentionGenerator", levels, shape[-1], attention_side)
         self.layers.insert(place + 2, SelfAttention(levels[place].channels))
         constrain(self, spectral_norm, equalized=False)
+        self.squash = nn.Tanh()
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent_dim), and labels (N,) where there are classes, to (N, C, H, H) in [-1, 1]."""
-        return self.layers(latent, labels)
+        return self.squash(self.layers(latent, labels))
 
 
 class AttentionDiscriminator(Discriminator):
@@ -88,7 +89,7 @@ class AttentionDiscriminator(Discriminator):
         minibatch_std: bool,
     ) -> None:
         super().__init__()
-        levels = falling("AttentionDiscriminator", shape, width)
+        levels = falling("AttentionDiscriminator", shape, width, "discriminator=mlp")
         self.layers = judging(levels, minibatch_std)
         place = 1 + attending("AttentionDiscriminator", levels[1:], shape[-1], attention_side)
         self.layers.insert(place, SelfAttention(levels[place].channels))

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from duogen.errors import UserError
+from duogen.networks.decoder import Decoder
 from duogen.networks.discriminator import Discriminator
+from duogen.networks.encoder import Encoder
 from duogen.networks.generator import Generator
 from duogen.networks.layers import MinibatchStd, constrain
 
@@ -62,14 +64,14 @@ class MlpGenerator(Generator):
         for pair in pairwise(sizes):
             self.layers.extend([nn.Linear(*pair), *([nn.BatchNorm1d(width)] if batch_norm else []), nn.ReLU()])
         self.layers.extend([nn.Linear(sizes[-1], math.prod(shape)), nn.Unflatten(1, tuple(shape))])
-        self.layers.extend([nn.Tanh()] if len(shape) == 3 else [])
+        self.squash = nn.Tanh() if len(shape) == 3 else nn.Identity()
         _initialise(self.layers, initial_std)
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent_dim), labels (N,) where there are classes, to (N, C, H, W) in [-1, 1], or to (N, D)."""
         if self.classes is not None:
             latent = torch.cat([latent, self.classes(labels)], 1)
-        return self.layers(latent)
+        return self.squash(self.layers(latent))
 
 
 class MlpDiscriminator(Discriminator):
@@ -106,6 +108,57 @@ class MlpDiscriminator(Discriminator):
 
     def features(self, examples: Tensor) -> Tensor:
         return self.layers(examples)
+
+
+class MlpEncoder(Encoder):
+    """Maps an example to features through `depth` hidden layers of `width` units, F = `width`.
+
+    Where there are `classes`, a one-hot class is appended to the example (Sohn et al. 2015).
+    Raises `UserError` for a shape that is neither (D,) nor (C, H, W), and for sizes below 1.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], width: int, depth: int, activation: nn.Module, classes: int | None
+    ) -> None:
+        super().__init__()
+        require_shape("MlpEncoder", shape)
+        require_at_least(1, "MlpEncoder", width=width, depth=depth)
+        inputs = math.prod(shape) + class_inputs("MlpEncoder", classes)
+        self.classes, self.feature_dim = classes, width
+        self.layers = hidden([inputs, *[width] * depth], activation)
+
+    def forward(self, examples: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, *shape), and labels (N,) where there are classes, to (N, width)."""
+        return self.layers(told(examples.flatten(1), labels, self.classes))
+
+
+class MlpDecoder(Decoder):
+    """Maps a code to the numbers of an example through `depth` hidden layers of `width` units.
+
+    Where there are `classes`, a one-hot class is appended to the code (Sohn et al. 2015).
+    Raises `UserError` for a shape that is neither (D,) nor (C, H, W), and for sizes below their least.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        latent_dim: int,
+        width: int,
+        depth: int,
+        activation: nn.Module,
+        classes: int | None,
+    ) -> None:
+        super().__init__()
+        _check("MlpDecoder", shape, width, depth)
+        require_at_least(1, "MlpDecoder", latent_dim=latent_dim)
+        self.classes = classes
+        sizes = [latent_dim + class_inputs("MlpDecoder", classes), *[width] * depth]
+        self.layers = hidden(sizes, activation)
+        self.layers.extend([nn.Linear(sizes[-1], math.prod(shape)), nn.Unflatten(1, tuple(shape))])
+
+    def forward(self, code: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, latent_dim), and labels (N,) where there are classes, to (N, *shape), unbounded."""
+        return self.layers(told(code, labels, self.classes))
 
 
 class Maxout(nn.Module):
@@ -157,6 +210,39 @@ class MaxoutDiscriminator(Discriminator):
         return self.layers(examples)
 
 
+def told(values: Tensor, labels: Tensor | None, classes: int | None) -> Tensor:
+    """Values (N, I) or (N, I, H, W) with the class of each row, one-hot, appended: (N, I + K) or (N, I + K, H, W).
+
+    They stay as they are where there are no classes. Raises `UserError` where there are, and no labels are given.
+    """
+    if classes is None:
+        return values
+    if labels is None:
+        given = f"a network of {classes} classes, and examples without labels"
+        raise UserError(given, "one label for each example", "use a conditional model, or set classes=null")
+    known = torch.eye(classes, dtype=values.dtype, device=values.device)[labels]
+    maps = known.view(*known.shape, *[1] * (values.ndim - 2)).expand(-1, -1, *values.shape[2:])
+    return torch.cat([values, maps], 1)
+
+
+def class_inputs(network: str, classes: int | None) -> int:
+    """How many inputs `told` appends. Raises `UserError` for fewer than 1 class."""
+    require_at_least(1, network, classes=1 if classes is None else classes)
+    return classes or 0
+
+
+def hidden(sizes: Sequence[int], activation: nn.Module) -> nn.Sequential:
+    """An affine map from each size to the next, each followed by the activation: (N, first) to (N, last)."""
+    return nn.Sequential(*(layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), activation)))
+
+
+def require_shape(network: str, shape: Sequence[int]) -> None:
+    """Raise `UserError` for a shape that is neither (D,) nor (C, H, W)."""
+    if len(shape) not in (1, 3) or min(shape) < 1:
+        given, allowed = f"{network}: shape {tuple(shape)}", "(D,) or (C, H, W), every size at least 1"
+        raise UserError(given, allowed, "give the shape of one example, without the batch")
+
+
 def _initialise(network: nn.Module, std: float | None) -> None:
     for layer in network.modules():
         if std is not None and isinstance(layer, nn.Linear):
@@ -165,8 +251,6 @@ def _initialise(network: nn.Module, std: float | None) -> None:
 
 
 def _check(network: str, shape: Sequence[int], width: int, depth: int) -> None:
-    if len(shape) not in (1, 3) or min(shape) < 1:
-        given, allowed = f"{network}: shape {tuple(shape)}", "(D,) or (C, H, W), every size at least 1"
-        raise UserError(given, allowed, "give the shape of one example, without the batch")
+    require_shape(network, shape)
     require_at_least(1, network, width=width)
     require_at_least(0, network, depth=depth)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from duogen.networks.dense import leaky, require_at_least, require_share
 from duogen.networks.discriminator import Discriminator
-from duogen.networks.generator import Generator
+from duogen.networks.generator import INSTEAD, Generator
 from duogen.networks.layers import MinibatchStd, constrain
 from duogen.networks.normalization import Chain, batch_norm_2d
 from duogen.networks.pyramid import doublings
@@ -26,7 +26,7 @@ class DcganGenerator(Generator):
 
     def __init__(self, shape: Sequence[int], latent_dim: int, width: int, classes: int | None) -> None:
         super().__init__()
-        count = doublings("DcganGenerator", shape, "generator=mlp")
+        count = doublings("DcganGenerator", shape, INSTEAD)
         require_at_least(1, "DcganGenerator", latent_dim=latent_dim, width=width)
         channels, side, _ = shape
         widths = [width << level for level in reversed(range(count))]
@@ -41,12 +41,13 @@ class DcganGenerator(Generator):
         for inputs, outputs in pairwise(widths):
             up = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False)
             self.layers.extend([up, batch_norm_2d(outputs, classes), nn.ReLU()])
-        self.layers.extend([nn.ConvTranspose2d(width, channels, 4, 2, 1), nn.Tanh()])
+        self.layers.append(nn.ConvTranspose2d(width, channels, 4, 2, 1))
         self.layers.apply(_initialise)
+        self.squash = nn.Tanh()
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent_dim), and labels (N,) where there are classes, to (N, C, H, H) in [-1, 1]."""
-        return self.layers(latent, labels)
+        return self.squash(self.layers(latent, labels))
 
 
 class DcganDiscriminator(Discriminator):

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from duogen.errors import UserError
 from duogen.networks.dense import require_at_least
 from duogen.networks.discriminator import Discriminator
-from duogen.networks.generator import Generator
+from duogen.networks.generator import INSTEAD, Generator
 from duogen.networks.layers import MinibatchStd, constrain
 
 
@@ -56,7 +56,7 @@ class RecurrentGenerator(Generator):
 
     def __init__(self, shape: Sequence[int], latent_dim: int, width: int, depth: int, classes: int | None) -> None:
         super().__init__()
-        channels, rows, columns = _image("RecurrentGenerator", shape, "generator=mlp")
+        channels, rows, columns = _image("RecurrentGenerator", shape, INSTEAD)
         sizes = {"latent_dim": latent_dim, "width": width, "depth": depth}
         require_at_least(1, "RecurrentGenerator", **sizes, classes=1 if classes is None else classes)
         self.shape = (channels, rows, columns)
@@ -64,7 +64,7 @@ class RecurrentGenerator(Generator):
         inputs = latent_dim if classes is None else 2 * latent_dim
         self.rows = nn.Parameter(torch.randn(rows, width))
         self.recurrences = _stack(inputs + width, width, depth)
-        self.paint = nn.Linear(width, channels * columns)
+        self.paint, self.squash = nn.Linear(width, channels * columns), nn.Tanh()
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent_dim), labels (N,) where there are classes, to (N, C, H, W) in [-1, 1]."""
@@ -72,7 +72,7 @@ class RecurrentGenerator(Generator):
             latent = torch.cat([latent, self.classes(labels)], 1)
         channels, rows, _ = self.shape
         seen = torch.cat([latent[:, None].expand(-1, rows, -1), self.rows.expand(len(latent), -1, -1)], 2)
-        painted: Tensor = self.paint(self.recurrences(seen)).tanh()
+        painted: Tensor = self.squash(self.paint(self.recurrences(seen)))
         return painted.unflatten(2, (channels, -1)).transpose(1, 2)
 
 

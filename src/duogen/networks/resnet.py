@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from duogen.networks.dense import require_at_least
+from duogen.networks.dense import class_inputs, require_at_least, told
 from duogen.networks.discriminator import Discriminator
-from duogen.networks.generator import Generator
+from duogen.networks.encoder import Encoder
+from duogen.networks.generator import INSTEAD, Generator
 from duogen.networks.layers import MinibatchStd, constrain
 from duogen.networks.normalization import Chain, Labelled, batch_norm_2d
 from duogen.networks.pyramid import doublings
@@ -58,10 +59,11 @@ class ResnetGenerator(Generator):
         levels = rising("ResnetGenerator", shape, width)
         require_at_least(1, "ResnetGenerator", latent_dim=latent_dim)
         self.layers = generating(levels, latent_dim, shape[0], classes)
+        self.squash = nn.Tanh()
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent_dim), and labels (N,) where there are classes, to (N, C, H, H) in [-1, 1]."""
-        return self.layers(latent, labels)
+        return self.squash(self.layers(latent, labels))
 
 
 class ResnetDiscriminator(Discriminator):
@@ -80,7 +82,7 @@ class ResnetDiscriminator(Discriminator):
         self, shape: Sequence[int], width: int, spectral_norm: bool, equalized: bool, minibatch_std: bool
     ) -> None:
         super().__init__()
-        levels = falling("ResnetDiscriminator", shape, width)
+        levels = falling("ResnetDiscriminator", shape, width, "discriminator=mlp")
         self.layers = judging(levels, minibatch_std)
         self.feature_dim = levels[-1].channels + minibatch_std
         self.output = xavier(nn.Linear(self.feature_dim, 1), 1.0)
@@ -91,17 +93,40 @@ class ResnetDiscriminator(Discriminator):
         return self.layers(examples)
 
 
+class ResnetEncoder(Encoder):
+    """Halves an image by the blocks of `ResnetDiscriminator` and takes the last map, after a ReLU, as features.
+
+    Its maps are the discriminator's, for all sides; F = channels of the last one times its pixels, as a sum over these
+    would forget where things are. Where there are `classes`, a one-hot class is appended to the image, as maps.
+    Raises `UserError` for a shape that halvings cannot divide, and for sizes below 1.
+    The blocks are those of Miyato et al. 2018, appendix B.4; the features are ours.
+    """
+
+    def __init__(self, shape: Sequence[int], width: int, classes: int | None) -> None:
+        super().__init__()
+        image, *levels = falling("ResnetEncoder", shape, width, "encoder=mlp")
+        inputs = image.channels + class_inputs("ResnetEncoder", classes)
+        self.classes = classes
+        self.layers = shrinking([image._replace(channels=inputs), *levels])
+        self.layers.extend([nn.ReLU(), nn.Flatten(1)])
+        self.feature_dim = levels[-1].channels * levels[-1].side ** 2
+
+    def forward(self, examples: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, H, H) in [-1, 1], and labels (N,) where there are classes, to (N, F)."""
+        return self.layers(told(examples, labels, self.classes))
+
+
 def rising(network: str, shape: Sequence[int], width: int) -> list[Level]:
     """The generator's maps, from the smallest to the one of the image's side."""
-    count = doublings(network, shape, "generator=mlp")
+    count = doublings(network, shape, INSTEAD)
     require_at_least(1, network, width=width)
     side = shape[-1]
     return [Level(side >> power, _channels(side, width, power)) for power in reversed(range(count + 1))]
 
 
-def falling(network: str, shape: Sequence[int], width: int) -> list[Level]:
+def falling(network: str, shape: Sequence[int], width: int, remedy: str) -> list[Level]:
     """The image, and the discriminator's map after each block."""
-    doublings(network, shape, "discriminator=mlp")
+    doublings(network, shape, remedy)
     require_at_least(1, network, width=width)
     channels, side, _ = shape
     levels = [Level(side, channels)]
@@ -112,22 +137,28 @@ def falling(network: str, shape: Sequence[int], width: int) -> list[Level]:
 
 
 def generating(levels: Sequence[Level], latent_dim: int, channels: int, classes: int | None) -> Chain:
-    """Noise (N, latent_dim) to images (N, channels, H, H); the map of `levels[i]` comes out of layer i + 1."""
+    """Noise (N, latent_dim) to numbers (N, channels, H, H); the map of `levels[i]` comes out of layer i + 1."""
     first, last = levels[0], levels[-1]
     outset = xavier(nn.Linear(latent_dim, first.channels * first.side**2), 1.0)
     layers = Chain([outset, nn.Unflatten(1, (first.channels, first.side, first.side))])
     layers.extend(up(before.channels, after.channels, classes) for before, after in pairwise(levels))
     layers.extend([batch_norm_2d(last.channels, classes), nn.ReLU(), convolution(last.channels, channels, 3, 1.0)])
-    return layers.append(nn.Tanh())
+    return layers
 
 
 def judging(levels: Sequence[Level], minibatch_std: bool) -> Chain:
     """Images of `levels[0]` to features (N, F); the map of `levels[i]` comes out of layer i - 1."""
+    layers = shrinking(levels)
+    layers.extend([nn.ReLU(), SumPool(), *([MinibatchStd(group=4)] if minibatch_std else [])])
+    return layers
+
+
+def shrinking(levels: Sequence[Level]) -> Chain:
+    """Images of `levels[0]` to the map of `levels[-1]`, a block for each level between."""
     layers = Chain([optimised(levels[0].channels, levels[1].channels)])
     for before, after in pairwise(levels[1:]):
         block = plain if after.side == before.side else down
         layers.append(block(before.channels, after.channels))
-    layers.extend([nn.ReLU(), SumPool(), *([MinibatchStd(group=4)] if minibatch_std else [])])
     return layers
 
 

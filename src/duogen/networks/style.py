@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from duogen.networks.dense import require_at_least
 from duogen.networks.discriminator import Discriminator
-from duogen.networks.generator import Generator
+from duogen.networks.generator import INSTEAD, Generator
 from duogen.networks.layers import MinibatchStd, constrain
 from duogen.networks.pyramid import doublings
 
@@ -130,7 +130,7 @@ class StyleGenerator(Generator):
         classes: int | None,
     ) -> None:
         super().__init__()
-        count = doublings("StyleGenerator", shape, "generator=mlp")
+        count = doublings("StyleGenerator", shape, INSTEAD)
         sizes = {"latent_dim": latent_dim, "style_dim": style_dim, "mapping_depth": mapping_depth, "width": width}
         require_at_least(1, "StyleGenerator", **sizes, classes=1 if classes is None else classes)
         channels, side, _ = shape
@@ -147,6 +147,7 @@ class StyleGenerator(Generator):
             growing = StyledLayer(wide, narrow, side >> level, style_dim, noise, grows=True)
             other = StyledLayer(narrow, narrow, side >> level, style_dim, noise, grows=False)
             self.levels.append(_Level([growing, other], narrow, channels, style_dim))
+        self.squash = nn.Tanh()
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent_dim), labels (N,) where there are classes, to (N, C, H, H) in [-1, 1]."""
@@ -171,7 +172,7 @@ class StyleGenerator(Generator):
         for level in others:
             values, picture = level(values, styles)
             image = doubled(image) + picture
-        return image.tanh()
+        return self.squash(image)
 
     def truncated(self, styles: Tensor, psi: float) -> Tensor:
         """Styles (N, style_dim) pulled to their mean m: m + psi (w - m) (Karras et al. 2019, appendix B)."""

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from duogen.errors import UserError
 from duogen.networks.dense import require_at_least
 from duogen.networks.discriminator import Discriminator
-from duogen.networks.generator import Generator
+from duogen.networks.generator import INSTEAD, Generator
 from duogen.networks.layers import MinibatchStd, constrain
 
 
@@ -71,7 +71,7 @@ class TransformerGenerator(Generator):
         classes: int | None,
     ) -> None:
         super().__init__()
-        self.grid = _grid("TransformerGenerator", shape, patch, "generator=mlp")
+        self.grid = _grid("TransformerGenerator", shape, patch, INSTEAD)
         _check("TransformerGenerator", width, depth, heads)
         require_at_least(1, "TransformerGenerator", latent_dim=latent_dim, classes=1 if classes is None else classes)
         tokens = self.grid[0] * self.grid[1]
@@ -80,14 +80,15 @@ class TransformerGenerator(Generator):
         self.positions = nn.Parameter(0.02 * torch.randn(tokens, width))
         self.classes = None if classes is None else nn.Embedding(classes, width)
         self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
-        self.paint = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, shape[0] * patch**2), nn.Tanh())
+        self.paint = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, shape[0] * patch**2))
+        self.squash = nn.Tanh()
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent_dim), labels (N,) where there are classes, to (N, C, H, W) in [-1, 1]."""
         tokens = self.tokens(latent) + self.positions
         if self.classes is not None:
             tokens = tokens + self.classes(labels)[:, None]
-        return from_patches(self.paint(self.blocks(tokens)), self.grid, self.patch)
+        return from_patches(self.squash(self.paint(self.blocks(tokens))), self.grid, self.patch)
 
 
 class TransformerDiscriminator(Discriminator):

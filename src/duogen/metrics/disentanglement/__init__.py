@@ -1,0 +1,1 @@
+"""How well the dimensions of a code separate the factors that made the examples: pure functions over arrays."""

@@ -1,0 +1,66 @@
+"""The likelihood of held-out examples, estimated by importance sampling."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from duogen.errors import UserError
+from duogen.metrics.latent import Inference, LatentMeasure
+from duogen.records import Examples, Fact
+
+AT_ONCE = 20_000
+
+
+class ImportanceNll(LatentMeasure):
+    """The negative log-likelihood of the test split from K codes of each example: an upper bound in expectation.
+
+    nll = -mean_n [logsumexp_k log w_nk - log K],  w = p(x | z) p(z) / q(z | x),  z_k ~ q(z | x), in nats;
+    bits_per_dimension = (nll - D log level) / (D ln 2), level the width of a grey level where p is a density, else 1.
+    It falls with K and meets -log p(x) for any K where q is the exact posterior: values of two K are two metrics.
+    Codes are drawn at most 20,000 at a time; the sum is kept in log space, so memory does not grow with K.
+
+    Args:
+        shape: of one example.
+        draws: K, >= 1: 200 in Tomczak and Welling 2018's and pythae's tables for a part, 5,000 in Burda et al. 2016.
+    Source: Burda et al. 2016, eq. 8 and section 5.
+    """
+
+    name: ClassVar[str] = "importance_nll"
+    validates: ClassVar[bool] = False
+    facts: Mapping[str, Fact] = {
+        "nll": Fact(unit="nats", higher_is_better=False),
+        "bits_per_dimension": Fact(unit="bits", higher_is_better=False),
+    }
+
+    total: Tensor
+
+    def __init__(self, shape: Sequence[int], draws: int) -> None:
+        super().__init__(shape)
+        if draws < 1:
+            raise UserError(f"importance_nll: draws={draws}", "1 or more", "e.g. metrics.importance_nll.draws=200")
+        self.draws, self.level = draws, 1.0
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def infer(self, model: Inference, real: Examples) -> None:
+        self.level = model.level or 1.0
+        known = torch.full((real.count,), -math.inf, dtype=torch.float64)
+        for count in parts(self.draws, max(1, AT_ONCE // real.count)):
+            weights = model.evidence(real, count).log_weights.double().cpu()
+            known = torch.logaddexp(known, weights.logsumexp(0))
+        self.total -= (known - math.log(self.draws)).sum().to(self.total.device)
+
+    def values(self) -> dict[str, Tensor]:
+        self.require(1, "n_real")
+        nll, size = self.total / self.n_real, math.prod(self.shape)
+        return {"nll": nll, "bits_per_dimension": (nll / size - math.log(self.level)) / math.log(2)}
+
+    def protocol(self) -> dict[str, Any]:
+        return super().protocol() | {"draws": self.draws, "estimator": "importance sampling", "level": self.level}
+
+
+def parts(whole: int, most: int) -> list[int]:
+    """`whole` cut into numbers of at most `most`."""
+    return [most] * (whole // most) + ([whole % most] if whole % most else [])

@@ -1,0 +1,1 @@
+"""What the numbers of a decoder mean: distributions over examples."""

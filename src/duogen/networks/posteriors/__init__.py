@@ -1,0 +1,1 @@
+"""What an encoder says of a code: distributions over codes, given an example."""

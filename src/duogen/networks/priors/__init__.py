@@ -1,0 +1,1 @@
+"""Distributions over codes before any example is seen."""

@@ -1,0 +1,1 @@
+"""Maps from features to integer codes and back."""

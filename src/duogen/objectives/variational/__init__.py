@@ -1,0 +1,1 @@
+"""Bounds on the likelihood of examples, and what takes their place."""
