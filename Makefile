@@ -38,6 +38,7 @@ bench: .venv/installed  ## Measures speed beside hand-written loops and other la
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/vae.py --no-pythae
 
 clean:  ## Removes .venv and all caches; runs stay.
 	rm -rf .venv .pytest_cache .ruff_cache dist

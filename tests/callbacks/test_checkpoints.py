@@ -1,10 +1,13 @@
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from duogen.callbacks import checkpoints as subject
 from duogen.callbacks.checkpoints import Checkpoints, link, random_state, restore_random_state, seed_generators
+from duogen.errors import UserError
 
 CPU = torch.device("cpu")
 
@@ -69,3 +72,11 @@ def test_linking_over_a_link(tmp_path):
         (tmp_path / name).write_text(name)
         link(tmp_path / name, tmp_path / "last")
     assert (tmp_path / "last").read_text() == "b"
+
+
+def test_ranks_that_see_different_checkpoints_are_refused(monkeypatch):
+    watched, trainer = checkpoints(None, None), SimpleNamespace(global_step=500)
+    watched.on_train_start(trainer, None)
+    monkeypatch.setattr(subject, "gathered", lambda mine: [mine, {"step": 0}])
+    with pytest.raises(UserError, match="steps 500, 0"):
+        watched.on_train_start(trainer, None)

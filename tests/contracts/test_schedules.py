@@ -19,6 +19,7 @@ CLOSED_FORMS = {
     "constant": lambda step: 1.0,
     "linear": lambda step: 1 - step / STEPS,
     "cosine": lambda step: (1 + math.cos(math.pi * step / STEPS)) / 2,
+    "multistep": lambda step: 1.0 if step < STEPS / 2 else 0.1,
     "plateau": None,
     "ramped": lambda step: 0.25 + 0.375 * (1 + math.cos(math.pi * step / STEPS)),
     "warmup_cosine": lambda step: (1 + math.cos(math.pi * step / STEPS)) / 2,

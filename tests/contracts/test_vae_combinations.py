@@ -9,9 +9,7 @@ import pytest
 import torch
 import yaml
 
-from contracts.test_combinations import found, play
-from contracts.watch import Watch
-from duogen.errors import UserError
+from contracts.test_combinations import found, tried
 
 COUNTS = {"posterior": 8, "prior": 6, "likelihood": 8, "variational": 19, "encoder": 5, "decoder": 10}
 PAIRED = ("posterior", "prior", "likelihood", "variational")
@@ -58,29 +56,8 @@ def overrides(chosen):
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_every_combination_trains_or_is_refused_by_name(share, monkeypatch, record_property):
-    broken, trained = {}, 0
-    for chosen in COMBINATIONS[share::SHARES]:
-        name, because = " ".join(chosen), None
-        torch.manual_seed(0)
-        with monkeypatch.context() as patch:
-            watch = Watch(patch)
-            try:
-                play(overrides(chosen))
-                trained += 1
-                if watch.unreached() or not watch.moved:
-                    broken[name] = f"without a finite gradient: {watch.unreached()}"
-            except UserError as error:
-                because = error.given
-            except Exception as error:
-                broken[name] = f"{type(error).__name__}: {error}"
-        if (because is not None) != (name in REFUSED):
-            broken[name] = f"refused: {because}; the table says {REFUSED.get(name, 'that it trains')}"
-        elif because is not None and REFUSED[name] not in because:
-            broken[name] = f"refused for another reason: {because}"
-    record_property("combinations that trained two batches", trained)
-    record_property("combinations refused by name", len(COMBINATIONS[share::SHARES]) - trained)
-    assert broken == {}
-    assert trained >= 0.6 * len(COMBINATIONS[share::SHARES])
+    torch.manual_seed(0)
+    tried(COMBINATIONS[share::SHARES], overrides, REFUSED, 0.6, monkeypatch, record_property)
 
 
 def test_all_that_is_on_disk_was_combined():

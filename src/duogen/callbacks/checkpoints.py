@@ -15,6 +15,7 @@ from pytorch_lightning import Callback, Trainer
 
 from duogen.callbacks.guards import refuse_bad, refuse_bad_parameters
 from duogen.callbacks.records import RowFile
+from duogen.errors import UserError
 from duogen.files import write_atomic
 from duogen.modules.alternating import AlternatingModule
 from duogen.modules.ranks import summed
@@ -87,6 +88,15 @@ class Checkpoints(Callback):
         self.best: float | None = resumed["best"] if resumed else None
         self.files = [dict(file) for file in files if folder is not None and (folder.parent / file["path"]).exists()]
         self.last_step = resumed["step"] if resumed else -1
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Refuses ranks that have not all found the checkpoint from which the others continue."""
+        steps = [rank["step"] for rank in gathered({"step": trainer.global_step})]
+        if len(set(steps)) > 1:
+            raise UserError(
+                f"the ranks begin at the steps {', '.join(map(str, steps))}", "one run folder, seen alike by all nodes",
+                "give the same command again, or a run_dir on a file system that the nodes share",
+            )  # fmt: skip
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         if self.resumed is not None:
