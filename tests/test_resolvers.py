@@ -12,6 +12,7 @@ from duogen import resolvers
         ("${sum:62,${codes},2}", 77),
         ("${sum:7}", 7),
         ("${half:9}", 4),
+        ("${half:null}", None),
     ],
 )
 def test_a_config_counts(text, value):

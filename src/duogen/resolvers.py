@@ -15,9 +15,9 @@ def total(*parts: int | Sequence[int]) -> int:
     return sum(part if isinstance(part, int) else sum(part) for part in parts)
 
 
-def half(number: int) -> int:
-    """Half of a number, rounded down."""
-    return number // 2
+def half(number: int | None) -> int | None:
+    """Half of a number, rounded down; null of one that is not known yet, such as steps of a budget in epochs."""
+    return None if number is None else number // 2
 
 
 def register() -> None:
