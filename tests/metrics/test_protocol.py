@@ -45,7 +45,8 @@ def data_of(path: Path) -> dict:
 
 
 def built(path: Path) -> Measure:
-    config = {"data": data_of(path), "extractor": EXTRACTOR, "latent_dim": 3, "metric": OmegaConf.load(path)}
+    composed = {"data": data_of(path), "extractor": EXTRACTOR, "latent_dim": 3, "budget": {"tier": "demo"}}
+    config = composed | {"metric": OmegaConf.load(path)}
     resolved = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
     return build(resolved["metric"], ["metrics.fakes."])
 
