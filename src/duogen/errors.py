@@ -18,6 +18,14 @@ class UserError(ValueError):
         return f"{self.given}\n  allowed: {self.allowed}\n  do: {self.remedy}"
 
 
+def require_at_least(least: int, owner: str, **sizes: int) -> None:
+    """Raises `UserError` for the first named number of `owner`, a class, that is below `least`."""
+    for name, size in sizes.items():
+        if size < least:
+            given, allowed = f"{owner}: {name}={size}", f"whole numbers of at least {least}"
+            raise UserError(given, allowed, f"set {name} to {least} or more")
+
+
 def nearest(name: str, options: Iterable[str]) -> list[str]:
     """All options, the ones spelt most like `name` first and the others in alphabetical order."""
     options = sorted(set(options))

@@ -20,6 +20,14 @@ def at(step: int, value: "float | Ramp") -> float:
     return value(step) if isinstance(value, Ramp) else value
 
 
+def require_weights(owner: str, **weights: "float | Ramp") -> None:
+    """Raises `UserError` for the first weight of `owner`, a class, that is a constant below 0 or not finite."""
+    for name, weight in weights.items():
+        if not isinstance(weight, Ramp) and not 0 <= weight < math.inf:
+            given, allowed = f"{owner}: {name}={weight}", "a finite number, 0 or more, or a ramp"
+            raise UserError(given, allowed, f"set {name} to 0 or more")
+
+
 @dataclass(frozen=True)
 class Linear(Ramp):
     """`first` up to the step `start`, `last` from the step `stop` on, a straight line between.

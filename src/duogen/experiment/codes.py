@@ -8,6 +8,7 @@ from torch.distributions import Normal
 
 from duogen.callbacks.pictures import Layout
 from duogen.data.order import permutation
+from duogen.data.splits import Split
 from duogen.errors import UserError
 from duogen.experiment.show import LIMIT, MOST_STEPS, Scene, Sheet, Show, within
 from duogen.metrics.latent import means
@@ -16,12 +17,11 @@ from duogen.records import Examples
 
 WIDTH = 2.0
 INNER = 0.95
+COMPARED = 500  # examples whose codes say which dimensions spread
 
 
-def held_out(scene: Scene, count: int) -> Examples:
+def held_out(test: Split, count: int) -> Examples:
     """`count` examples of the test split, the same for every model of the data."""
-    test = scene.data().splits["test"]
-    within("n", count, 1, len(test))
     return test.rows(permutation(0, "shown", 0, len(test))[:count].to(test.values.device)).examples()
 
 
@@ -42,7 +42,9 @@ class Reconstructions(Show):
 
     def sheet(self, scene: Scene) -> Sheet:
         vae = scene.vae("reconstructions")
-        examples = held_out(scene, self.n)
+        test = scene.data().splits["test"]
+        within("n", self.n, 1, len(test))
+        examples = held_out(test, self.n)
         labels = None if vae.classes is None else examples.labels
         made = vae.generate(coded(vae, examples), labels).cpu()
         pairs = torch.stack([examples.values.cpu().to(made), made], 1).flatten(0, 1)
@@ -68,7 +70,8 @@ class Traversals(Show):
     def sheet(self, scene: Scene) -> Sheet:
         vae = scene.vae("traversals")
         rows = min(self.n, vae.latent_dim)
-        examples = held_out(scene, min(500, len(scene.data().splits["test"])))
+        test = scene.data().splits["test"]
+        examples = held_out(test, min(COMPARED, len(test)))
         codes = coded(vae, examples)
         widest = codes.var(0).argsort(descending=True)[:rows]
         moved = codes[0].repeat(rows, self.steps, 1)

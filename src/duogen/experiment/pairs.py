@@ -76,7 +76,7 @@ def _is(value: Any, wanted: Any) -> bool:
     if isinstance(wanted, Mapping):
         size = len(value) if isinstance(value, Mapping) else value
         return isinstance(size, int | float) and size > wanted["more_than"]
-    return value == wanted
+    return value in wanted if isinstance(wanted, list) else value == wanted
 
 
 def _said(path: str, value: Any) -> str:

@@ -12,7 +12,7 @@ from duogen.networks.discriminator import Discriminator
 from duogen.networks.likelihoods.likelihood import Likelihood
 from duogen.networks.posteriors.posterior import Posterior
 from duogen.networks.priors.prior import Prior
-from duogen.objectives.adversarial import Adversarial
+from duogen.objectives.adversarial import Adversarial, require_logits
 from duogen.objectives.variational.variational import Variational
 from duogen.records import Examples, Loss
 
@@ -51,9 +51,7 @@ class AdversarialAutoencoder(VAE):
         if any(True for _ in prior.parameters()):
             given = f"{name}: prior {type(prior).__name__}, which learns, where codes learn to follow the prior"
             raise UserError(given, "priors without parameters: standard, hypersphere", "use prior=standard")
-        if adversarial.energies:
-            given = f"{name}: adversarial {type(adversarial).__name__}, whose discriminator gives energies"
-            raise UserError(given, "losses of logits", "use adversarial=non_saturating")
+        require_logits(name, adversarial)
         self.discriminator, self.adversarial = discriminator, adversarial
 
     @property

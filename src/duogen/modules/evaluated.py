@@ -3,12 +3,12 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
 from pytorch_lightning import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from duogen.errors import UserError
 from duogen.metrics.latent import Inference, LatentMeasure
@@ -16,6 +16,8 @@ from duogen.metrics.measure import Measure, collectors
 from duogen.metrics.side import RealSet
 from duogen.modules.ranks import summed
 from duogen.seeds import derive
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class EvaluatedModule(LightningModule):
@@ -134,6 +136,18 @@ class EvaluatedModule(LightningModule):
         validation_step,
         on_validation_epoch_end,
     )
+
+
+@contextmanager
+def at_rest(network: Network) -> Iterator[Network]:
+    """The network in evaluation mode, without gradients; afterwards each of its parts is as it was."""
+    modes = [(part, part.training) for part in network.modules()]
+    try:
+        with torch.no_grad():
+            yield network.eval()
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Variational autoencoders whose codes are kept independent of each other (Kim and Mnih 2018)."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -16,7 +15,7 @@ from duogen.networks.likelihoods.likelihood import Likelihood
 from duogen.networks.posteriors.posterior import Posterior
 from duogen.networks.priors.prior import Prior
 from duogen.objectives.variational.variational import Variational
-from duogen.ramp import Ramp, at
+from duogen.ramp import Ramp, at, require_weights
 from duogen.records import Examples, Loss
 
 
@@ -51,9 +50,7 @@ class FactorVAE(VAE):
         classes: int | None,
     ) -> None:
         super().__init__(posterior, prior, decoder, likelihood, variational, latent_dim, classes)
-        if not isinstance(gamma, Ramp) and not 0 <= gamma < math.inf:
-            given = f"FactorVAE: gamma={gamma}"
-            raise UserError(given, "a finite number, 0 or more, or a ramp", "e.g. model.gamma=35.0")
+        require_weights("FactorVAE", gamma=gamma)
         self.discriminator, self.gamma = discriminator, gamma
 
     @property

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from duogen.errors import UserError
 from duogen.modules.alternating import AlternatingModule
+from duogen.modules.evaluated import at_rest
 from duogen.records import Examples
 
 
@@ -54,10 +55,6 @@ class GenerativeModule(AlternatingModule):
 
     def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Examples (N, *shape) from noise (N, Z) by the evaluated generator: its average once that has begun."""
-        network = self.averaged("generator")
-        training = network.training
         told = () if labels is None else (labels.to(self.device),)
-        with torch.no_grad():
-            values = network.eval()(noise.to(self.device), *told).float()
-        network.train(training)
-        return values
+        with at_rest(self.averaged("generator")) as network:
+            return network(noise.to(self.device), *told).float()

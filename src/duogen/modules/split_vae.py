@@ -35,7 +35,7 @@ class SplitVAE(VAE):
     @property
     def parts(self) -> Parts:
         posterior = cast("Posterior", self.averaged("encoder"))
-        return Parts(posterior, cast("Generation", self.averaged("decoder"))).train(self.training)
+        return Parts(posterior, cast("Generation", self.averaged("decoder")))
 
     def encoder_loss(self, batch: Examples) -> Loss:
         return self.variational.encoder(self.evidence_of(batch))

@@ -1,7 +1,7 @@
 """Variational autoencoders: an encoder and a decoder that share one turn (Kingma and Welling 2014)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar, cast
 
 import torch
@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from duogen.errors import UserError
 from duogen.metrics.latent import Inference
-from duogen.modules.evaluated import seeded
+from duogen.modules.evaluated import at_rest, seeded
 from duogen.modules.generative import GenerativeModule
 from duogen.modules.penalising import full_precision
 from duogen.networks.decoder import Decoder
@@ -166,16 +166,9 @@ class VAE(GenerativeModule):
         """The evaluated networks: their average once that has begun."""
         return cast("Parts", self.averaged("autoencoder"))
 
-    @contextmanager
-    def evaluating(self) -> Iterator[Parts]:
+    def evaluating(self) -> AbstractContextManager[Parts]:
         """The evaluated networks in evaluation mode, without gradients."""
-        parts = self.parts
-        training = parts.training
-        try:
-            with torch.no_grad():
-                yield parts.eval()
-        finally:
-            parts.train(training)
+        return at_rest(self.parts)
 
     @contextmanager
     def inference(self) -> Iterator[Inference]:

@@ -1,6 +1,5 @@
 """Autoencoders that compare examples by what a discriminator sees in them (Larsen et al. 2016)."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -17,10 +16,10 @@ from duogen.networks.discriminator import Discriminator
 from duogen.networks.likelihoods.likelihood import Likelihood
 from duogen.networks.posteriors.posterior import Posterior
 from duogen.networks.priors.prior import Prior
-from duogen.objectives.adversarial import Adversarial
+from duogen.objectives.adversarial import Adversarial, require_logits
 from duogen.objectives.variational.evidence import Evidence
 from duogen.objectives.variational.variational import Variational
-from duogen.ramp import Ramp, at
+from duogen.ramp import Ramp, at, require_weights
 from duogen.records import Examples, Loss
 
 
@@ -62,12 +61,8 @@ class VaeGan(SplitVAE):
         classes: int | None,
     ) -> None:
         super().__init__(posterior, prior, decoder, likelihood, variational, latent_dim, classes)
-        if not isinstance(gamma, Ramp) and not 0 <= gamma < math.inf:
-            given = f"VaeGan: gamma={gamma}"
-            raise UserError(given, "a finite number, 0 or more, or a ramp", "e.g. model.gamma=1e-5")
-        if adversarial.energies:
-            given = f"VaeGan: adversarial {type(adversarial).__name__}, whose discriminator gives energies"
-            raise UserError(given, "losses of logits", "use adversarial=non_saturating")
+        require_weights("VaeGan", gamma=gamma)
+        require_logits("VaeGan", adversarial)
         if any(True for _ in likelihood.parameters()):
             given = (
                 f"VaeGan: likelihood {type(likelihood).__name__}, which learns, where examples are not compared by it"

@@ -1,7 +1,7 @@
 """Autoencoders with integer codes (van den Oord et al. 2017)."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from duogen.errors import UserError
-from duogen.modules.evaluated import seeded
+from duogen.modules.evaluated import at_rest, seeded
 from duogen.modules.generative import GenerativeModule
 from duogen.modules.ranks import summed
 from duogen.modules.turns import Turn
@@ -136,16 +136,9 @@ class VQVAE(GenerativeModule):
         self.frequencies.lerp_(counts / counts.sum(1, keepdim=True), 1 - self.memory)
         self.autoencoder.quantizer.follow(total[counts.numel() :], self.step)
 
-    @contextmanager
-    def evaluating(self) -> Iterator[Coder]:
+    def evaluating(self) -> AbstractContextManager[Coder]:
         """The evaluated networks in evaluation mode, without gradients."""
-        parts = cast("Coder", self.averaged("autoencoder"))
-        training = parts.training
-        try:
-            with torch.no_grad():
-                yield parts.eval()
-        finally:
-            parts.train(training)
+        return at_rest(cast("Coder", self.averaged("autoencoder")))
 
     def encode(self, batch: Examples) -> Tensor:
         """The codes (N, *code_shape) of a batch by the evaluated networks."""

@@ -1,11 +1,9 @@
 """Wasserstein autoencoders whose penalty is a discriminator's (Tolstikhin et al. 2018)."""
 
-import math
 from collections.abc import Callable, Mapping
 
 from torch import nn
 
-from duogen.errors import UserError
 from duogen.modules.adversarial_autoencoder import AdversarialAutoencoder
 from duogen.modules.penalising import with_terms
 from duogen.networks.decoder import Decoder
@@ -15,7 +13,7 @@ from duogen.networks.posteriors.posterior import Posterior
 from duogen.networks.priors.prior import Prior
 from duogen.objectives.adversarial import Adversarial
 from duogen.objectives.variational.variational import Variational
-from duogen.ramp import Ramp, at
+from duogen.ramp import Ramp, at, require_weights
 from duogen.records import Examples, Loss
 
 
@@ -50,9 +48,7 @@ class WaeGan(AdversarialAutoencoder):
         super().__init__(
             posterior, prior, decoder, likelihood, variational, discriminator, adversarial, latent_dim, classes
         )
-        if not isinstance(weight, Ramp) and not 0 <= weight < math.inf:
-            given = f"WaeGan: weight={weight}"
-            raise UserError(given, "a finite number, 0 or more, or a ramp", "e.g. model.weight=10.0")
+        require_weights("WaeGan", weight=weight)
         self.weight = weight
 
     @property

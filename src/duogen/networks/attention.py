@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from duogen.errors import UserError
-from duogen.networks.dense import require_at_least
+from duogen.errors import UserError, require_at_least
 from duogen.networks.discriminator import Discriminator
 from duogen.networks.generator import Generator
 from duogen.networks.layers import constrain

@@ -5,8 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from duogen.errors import UserError
-from duogen.networks.dense import require_at_least
+from duogen.errors import UserError, require_at_least
 from duogen.networks.discriminator import Discriminator
 from duogen.networks.pyramid import doublings
 

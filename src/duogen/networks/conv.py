@@ -6,9 +6,9 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from duogen.errors import UserError
+from duogen.errors import UserError, require_at_least
 from duogen.networks.decoder import Decoder
-from duogen.networks.dense import class_inputs, hidden, require_at_least, told
+from duogen.networks.dense import class_inputs, hidden, told
 from duogen.networks.encoder import Encoder
 
 

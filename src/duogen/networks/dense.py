@@ -7,20 +7,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from duogen.errors import UserError
+from duogen.errors import UserError, require_at_least
 from duogen.networks.decoder import Decoder
 from duogen.networks.discriminator import Discriminator
 from duogen.networks.encoder import Encoder
 from duogen.networks.generator import Generator
 from duogen.networks.layers import MinibatchStd, constrain
-
-
-def require_at_least(least: int, network: str, **sizes: int) -> None:
-    """Raise `UserError` for the first named size of a network that is below `least`."""
-    for name, size in sizes.items():
-        if size < least:
-            given, allowed = f"{network}: {name}={size}", f"whole numbers of at least {least}"
-            raise UserError(given, allowed, f"set {name} to {least} or more")
 
 
 def require_share(network: str, dropout: float) -> None:

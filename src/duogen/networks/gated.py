@@ -7,8 +7,9 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from duogen.errors import require_at_least
 from duogen.networks.decoder import Decoder
-from duogen.networks.dense import class_inputs, require_at_least, require_shape, told
+from duogen.networks.dense import class_inputs, require_shape, told
 from duogen.networks.encoder import Encoder
 
 

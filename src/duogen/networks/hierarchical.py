@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from duogen.errors import require_at_least
 from duogen.networks.decoder import Decoder
-from duogen.networks.dense import require_at_least
 
 
 class HierarchicalDecoder(Decoder):

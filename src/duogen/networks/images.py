@@ -5,7 +5,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from duogen.networks.dense import leaky, require_at_least, require_share
+from duogen.errors import require_at_least
+from duogen.networks.dense import leaky, require_share
 from duogen.networks.discriminator import Discriminator
 from duogen.networks.generator import INSTEAD, Generator
 from duogen.networks.layers import MinibatchStd, constrain

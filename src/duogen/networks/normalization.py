@@ -4,8 +4,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from duogen.errors import UserError
-from duogen.networks.dense import require_at_least
+from duogen.errors import UserError, require_at_least
 
 
 class Labelled(nn.Module, ABC):

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from duogen.errors import UserError
-from duogen.networks.dense import require_at_least
+from duogen.errors import UserError, require_at_least
 
 
 class MapEncoder(nn.Module, ABC):

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from duogen.networks.dense import class_inputs, require_at_least, told
+from duogen.errors import require_at_least
+from duogen.networks.dense import class_inputs, told
 from duogen.networks.discriminator import Discriminator
 from duogen.networks.encoder import Encoder
 from duogen.networks.generator import INSTEAD, Generator

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from duogen.networks.dense import require_at_least
+from duogen.errors import require_at_least
 from duogen.networks.discriminator import Discriminator
 from duogen.networks.generator import INSTEAD, Generator
 from duogen.networks.layers import MinibatchStd, constrain

@@ -45,6 +45,13 @@ class Adversarial(nn.Module, ABC):
         """Updates the buffers after one of the discriminator's turns."""
 
 
+def require_logits(owner: str, adversarial: Adversarial) -> None:
+    """Raises `UserError` for a loss of energies with `owner`, a class, whose discriminator gives logits."""
+    if adversarial.energies:
+        given = f"{owner}: adversarial {type(adversarial).__name__}, whose discriminator gives energies"
+        raise UserError(given, "losses of logits", "use adversarial=non_saturating")
+
+
 class Minimax(Adversarial):
     """The original two-player game, whose generator saturates while the discriminator is sure.
 

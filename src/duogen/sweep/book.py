@@ -91,8 +91,6 @@ class Book:
             raise self.refusal([f"seed={seed} is gone" for seed in lost])
 
     def refusal(self, lines: Sequence[str]) -> UserError:
-        """Names the differences, each once, however many trials it is of."""
-        lines = list(dict.fromkeys(lines))
         more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
         return UserError(
             f"{self.folder} holds another sweep ({'; '.join([*lines[:SHOWN], *more])})",

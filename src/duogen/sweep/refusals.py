@@ -33,7 +33,6 @@ def refuse_file(given: Mapping[str, Override], files: Tree) -> None:
     if package != "_global_":
         begins = f"{where} does not say that it is about the whole run"
         raise UserError(begins, "# @package _global_", "make this its first line")
-    lines = [f"{key}={one.value()}" for key, one in given.items() if key.startswith(("hydra/", "sweep"))]
     for kind, ours in zip(KINDS, OURS.values(), strict=True):
         group, said = f"hydra/{kind}", (content.get("hydra") or {}).get(kind) or {}
         if said and group not in files.defaults(f"sweep/{option}"):
@@ -41,7 +40,12 @@ def refuse_file(given: Mapping[str, Override], files: Tree) -> None:
                 f"{where} sets hydra.{kind} and chooses none", ", ".join(files.options(group)),
                 f"add `- override /{group}: {ours}` to its defaults",
             )  # fmt: skip
-        refuse_keys(f"{where}: hydra.{kind}", f"hydra.{kind}", said, takes(group, lines, files), files)
+        refuse_keys(f"{where}: hydra.{kind}", f"hydra.{kind}", said, takes(group, choices(given), files), files)
+
+
+def choices(given: Mapping[str, Override]) -> list[str]:
+    """What the command says of sweeper, launcher and the sweep's file."""
+    return [f"{key}={one.value()}" for key, one in given.items() if key.startswith(("hydra/", "sweep"))]
 
 
 def refuse_keys(where: str, name: str, said: Any, known: Mapping[str, Any], files: Tree) -> None:
@@ -59,7 +63,6 @@ def refuse_keys(where: str, name: str, said: Any, known: Mapping[str, Any], file
 def refuse_hydra(given: Mapping[str, Override], files: Tree) -> None:
     """Refuses a value in the place of a whole sweeper or launcher, several values for one of their settings, and a new
     setting that they would not read."""
-    lines = [f"{key}={one.value()}" for key, one in given.items() if key.startswith(("hydra/", "sweep"))]
     for key, one in given.items():
         if key in ("hydra.sweeper", "hydra.launcher"):
             allowed = f"{key.replace('.', '/')}=NAME, {key}.KEY=VALUE"
@@ -72,7 +75,7 @@ def refuse_hydra(given: Mapping[str, Override], files: Tree) -> None:
         if one.is_add() and kind in KINDS and dot:
             name = rest.partition(".")[0]
             refuse_keys(f"{one.input_line}: hydra.{kind}", f"hydra.{kind}", {name: {}},
-                        takes(f"hydra/{kind}", lines, files), files)  # fmt: skip
+                        takes(f"hydra/{kind}", choices(given), files), files)  # fmt: skip
 
 
 def explained(error: Exception, overrides: Sequence[str], files: Tree) -> UserError:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution, Independent
 
-from duogen.networks.dense import require_at_least
+from duogen.errors import require_at_least
 from duogen.networks.likelihoods.levels import level_of, value_of
 from duogen.networks.likelihoods.likelihood import Likelihood
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from duogen.networks.dense import require_at_least
+from duogen.errors import require_at_least
 from duogen.networks.likelihoods.levels import spacing
 from duogen.networks.likelihoods.likelihood import Likelihood
 

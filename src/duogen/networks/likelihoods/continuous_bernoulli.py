@@ -10,7 +10,7 @@ from torch.distributions.constraints import Constraint
 from torch.nn import functional as F
 from torch.types import _size
 
-from duogen.networks.dense import require_at_least
+from duogen.errors import require_at_least
 from duogen.networks.likelihoods.likelihood import Likelihood
 
 NEAR = 0.1

@@ -9,7 +9,7 @@ from torch.distributions.constraints import Constraint
 from torch.nn import functional as F
 from torch.types import _size
 
-from duogen.networks.dense import require_at_least
+from duogen.errors import require_at_least
 from duogen.networks.likelihoods.bounded import bounded
 from duogen.networks.likelihoods.levels import level_of, spacing, value_of
 from duogen.networks.likelihoods.likelihood import Likelihood

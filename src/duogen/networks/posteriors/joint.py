@@ -9,8 +9,8 @@ from torch import Size, Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
-from duogen.errors import UserError
-from duogen.networks.dense import hidden, require_at_least
+from duogen.errors import UserError, require_at_least
+from duogen.networks.dense import hidden
 
 MEANT = 64
 

@@ -15,7 +15,7 @@ from zuko.lazy import LazyComposedTransform, LazyTransform
 from zuko.transforms import ComposedTransform, CouplingTransform, MonotonicAffineTransform
 from zuko.utils import bisection
 
-from duogen.networks.dense import require_at_least
+from duogen.errors import require_at_least
 
 Univariate = Callable[[Tensor, Tensor], Transform]
 BISECTIONS = 40

@@ -1,13 +1,13 @@
 """Priors that normalizing flows learn, with a density that takes one pass."""
 
-import torch
-from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch import nn
+from torch.distributions import Distribution
 from zuko.distributions import NormalizingFlow
 from zuko.lazy import LazyTransform
 
 from duogen.networks.posteriors.transforms import affine, autoregressive, couplings
 from duogen.networks.priors.prior import Prior, Recognise
+from duogen.networks.priors.standard import StandardPrior
 
 
 class FlowPrior(Prior):
@@ -16,18 +16,12 @@ class FlowPrior(Prior):
     Source: Chen et al. 2017 (variational lossy autoencoder), section 3.2.
     """
 
-    zeros: Tensor
-    ones: Tensor
-
     def __init__(self, latent_dim: int, flow: LazyTransform) -> None:
         super().__init__()
-        self.flow = flow
-        self.register_buffer("zeros", torch.zeros(latent_dim), persistent=False)
-        self.register_buffer("ones", torch.ones(latent_dim), persistent=False)
+        self.flow, self.normal = flow, StandardPrior(latent_dim)
 
     def forward(self, recognise: Recognise) -> Distribution:
-        normal = Normal(self.zeros, self.ones, validate_args=False)
-        return NormalizingFlow(self.flow(None), Independent(normal, 1, validate_args=False))
+        return NormalizingFlow(self.flow(None), self.normal(recognise))
 
 
 class RealnvpPrior(FlowPrior):

@@ -1,12 +1,12 @@
 """The prior of codes of two stochastic layers."""
 
-import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 from duogen.networks.posteriors.gaussian import diagonal
 from duogen.networks.posteriors.joint import Downward, between, top_of
 from duogen.networks.priors.prior import Prior, Recognise
+from duogen.networks.priors.standard import StandardPrior
 
 
 class HierarchicalPrior(Prior):
@@ -20,20 +20,15 @@ class HierarchicalPrior(Prior):
     Raises `UserError` for a layer without dimensions. Source: Burda et al. 2016, eq. 1, section 5.
     """
 
-    zeros: Tensor
-    ones: Tensor
-
     def __init__(self, latent_dim: int, bottom_dim: int, width: int, depth: int, activation: nn.Module) -> None:
         super().__init__()
         top_dim = top_of(latent_dim, bottom_dim)
         self.latent_dim = latent_dim
         self.downward = between(top_dim, bottom_dim, width, depth, activation)
-        self.register_buffer("zeros", torch.zeros(top_dim), persistent=False)
-        self.register_buffer("ones", torch.ones(top_dim), persistent=False)
+        self.top = StandardPrior(top_dim)
 
     def forward(self, recognise: Recognise) -> Distribution:
-        top = Independent(Normal(self.zeros, self.ones, validate_args=False), 1, validate_args=False)
-        return Downward(top, self.bottom, self.latent_dim)
+        return Downward(self.top(recognise), self.bottom, self.latent_dim)
 
     def bottom(self, top: Tensor) -> Distribution:
         """p(h1 | h2), h2 (..., Z2)."""

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
-from duogen.networks.dense import require_at_least
+from duogen.errors import require_at_least
 from duogen.networks.posteriors.gaussian import deviation
 from duogen.networks.priors.prior import Prior, Recognise
 

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from duogen.errors import UserError
-from duogen.networks.dense import require_at_least
+from duogen.errors import UserError, require_at_least
 from duogen.networks.quantizers.quantizer import Quantized, Quantizer, over_places, passed_through, perplexity
 
 

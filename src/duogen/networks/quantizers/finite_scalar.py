@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from duogen.errors import UserError
-from duogen.networks.dense import require_at_least
+from duogen.errors import UserError, require_at_least
 from duogen.networks.quantizers.quantizer import Quantized, Quantizer, passed_through, perplexity
 
 

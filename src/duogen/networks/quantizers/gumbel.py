@@ -5,8 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from duogen.errors import UserError
-from duogen.networks.dense import require_at_least
+from duogen.errors import UserError, require_at_least
 from duogen.networks.quantizers.quantizer import Quantized, Quantizer, one_hot, passed_through, perplexity
 from duogen.ramp import Ramp, at
 

@@ -5,7 +5,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from duogen.networks.dense import require_at_least
+from duogen.errors import require_at_least
 from duogen.networks.quantizers.codebook import Codebook
 from duogen.networks.quantizers.quantizer import Quantized, Quantizer, passed_through, perplexity
 

@@ -8,8 +8,8 @@ from torch.distributions import Distribution, Independent
 
 from duogen.errors import UserError
 from duogen.objectives.variational.evidence import Evidence
-from duogen.objectives.variational.variational import Variational, require_weights
-from duogen.ramp import Ramp, at
+from duogen.objectives.variational.variational import Variational
+from duogen.ramp import Ramp, at, require_weights
 from duogen.records import Loss
 
 
@@ -32,7 +32,7 @@ class BetaTcvae(Variational):
 
     def __init__(self, alpha: float | Ramp, beta: float | Ramp, gamma: float | Ramp) -> None:
         super().__init__()
-        require_weights(self, alpha=alpha, beta=beta, gamma=gamma)
+        require_weights(type(self).__name__, alpha=alpha, beta=beta, gamma=gamma)
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
 
     def log_shares(self, likes: Tensor, count: int, examples: int) -> Tensor:

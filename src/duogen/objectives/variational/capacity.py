@@ -1,8 +1,8 @@
 """A rate that is held at a capacity which grows."""
 
 from duogen.objectives.variational.evidence import Evidence
-from duogen.objectives.variational.variational import Variational, require_weights
-from duogen.ramp import Ramp, at
+from duogen.objectives.variational.variational import Variational
+from duogen.ramp import Ramp, at, require_weights
 from duogen.records import Loss
 
 
@@ -21,7 +21,7 @@ class Capacity(Variational):
 
     def __init__(self, gamma: float | Ramp, capacity: float | Ramp) -> None:
         super().__init__()
-        require_weights(self, gamma=gamma, capacity=capacity)
+        require_weights(type(self).__name__, gamma=gamma, capacity=capacity)
         self.gamma, self.capacity = gamma, capacity
 
     def forward(self, evidence: Evidence) -> Loss:

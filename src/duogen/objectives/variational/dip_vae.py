@@ -7,8 +7,8 @@ from torch.distributions import Distribution, Independent, MultivariateNormal
 
 from duogen.errors import UserError
 from duogen.objectives.variational.evidence import Evidence
-from duogen.objectives.variational.variational import Variational, require_weights
-from duogen.ramp import Ramp, at
+from duogen.objectives.variational.variational import Variational
+from duogen.ramp import Ramp, at, require_weights
 from duogen.records import Loss
 
 
@@ -24,7 +24,7 @@ class DipVae(Variational):
 
     def __init__(self, off_diagonal: float | Ramp, diagonal: float | Ramp) -> None:
         super().__init__()
-        require_weights(self, off_diagonal=off_diagonal, diagonal=diagonal)
+        require_weights(type(self).__name__, off_diagonal=off_diagonal, diagonal=diagonal)
         self.off_diagonal, self.diagonal = off_diagonal, diagonal
 
     @abstractmethod

@@ -1,7 +1,8 @@
 """The reconstruction alone."""
 
+from duogen.errors import require_at_least
 from duogen.objectives.variational.evidence import Evidence
-from duogen.objectives.variational.variational import Variational, require_at_least
+from duogen.objectives.variational.variational import Variational
 from duogen.records import Loss
 
 
@@ -15,7 +16,7 @@ class Distortion(Variational):
 
     def __init__(self, draws: int) -> None:
         super().__init__()
-        require_at_least(1, self, draws=draws)
+        require_at_least(1, type(self).__name__, draws=draws)
         self.draws = draws
 
     def forward(self, evidence: Evidence) -> Loss:

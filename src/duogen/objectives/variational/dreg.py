@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
+from duogen.errors import require_at_least
 from duogen.objectives.variational.evidence import Evidence
 from duogen.objectives.variational.iwae import bounding, log_mean
-from duogen.objectives.variational.variational import Split, require_at_least
+from duogen.objectives.variational.variational import Split
 from duogen.records import Loss
 
 
@@ -27,7 +28,7 @@ class Dreg(Split):
 
     def __init__(self, draws: int) -> None:
         super().__init__()
-        require_at_least(1, self, draws=draws)
+        require_at_least(1, type(self).__name__, draws=draws)
         self.draws = draws
 
     def encoder(self, evidence: Evidence) -> Loss:

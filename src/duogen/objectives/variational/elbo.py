@@ -1,8 +1,9 @@
 """The evidence lower bound, and its weighted forms."""
 
+from duogen.errors import require_at_least
 from duogen.objectives.variational.evidence import Evidence
-from duogen.objectives.variational.variational import Variational, require_at_least, require_weights
-from duogen.ramp import Ramp, at
+from duogen.objectives.variational.variational import Variational
+from duogen.ramp import Ramp, at, require_weights
 from duogen.records import Loss
 
 
@@ -19,8 +20,8 @@ class Elbo(Variational):
 
     def __init__(self, beta: float | Ramp, draws: int) -> None:
         super().__init__()
-        require_weights(self, beta=beta)
-        require_at_least(1, self, draws=draws)
+        require_weights(type(self).__name__, beta=beta)
+        require_at_least(1, type(self).__name__, draws=draws)
         self.beta, self.draws = beta, draws
 
     def forward(self, evidence: Evidence) -> Loss:

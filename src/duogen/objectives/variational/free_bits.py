@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from duogen.errors import UserError
+from duogen.errors import UserError, require_at_least
 from duogen.objectives.variational.evidence import Evidence
-from duogen.objectives.variational.variational import Variational, require_at_least, require_weights
-from duogen.ramp import Ramp, at
+from duogen.objectives.variational.variational import Variational
+from duogen.ramp import Ramp, at, require_weights
 from duogen.records import Loss
 
 
@@ -26,9 +26,9 @@ class FreeBits(Variational):
 
     def __init__(self, nats: float | Ramp, group: int | None) -> None:
         super().__init__()
-        require_weights(self, nats=nats)
+        require_weights(type(self).__name__, nats=nats)
         if group is not None:
-            require_at_least(1, self, group=group)
+            require_at_least(1, type(self).__name__, group=group)
         self.nats, self.group = nats, group
 
     def forward(self, evidence: Evidence) -> Loss:

@@ -4,9 +4,9 @@ import math
 
 from torch import Tensor
 
-from duogen.errors import UserError
+from duogen.errors import UserError, require_at_least
 from duogen.objectives.variational.evidence import Evidence
-from duogen.objectives.variational.variational import Split, Variational, require_at_least
+from duogen.objectives.variational.variational import Split, Variational
 from duogen.ramp import Ramp, at
 from duogen.records import Loss
 
@@ -24,7 +24,7 @@ class Iwae(Variational):
 
     def __init__(self, draws: int) -> None:
         super().__init__()
-        require_at_least(1, self, draws=draws)
+        require_at_least(1, type(self).__name__, draws=draws)
         self.draws = draws
 
     def forward(self, evidence: Evidence) -> Loss:
@@ -43,7 +43,7 @@ class Miwae(Variational):
 
     def __init__(self, outer: int, inner: int) -> None:
         super().__init__()
-        require_at_least(1, self, outer=outer, inner=inner)
+        require_at_least(1, type(self).__name__, outer=outer, inner=inner)
         self.outer, self.inner, self.draws = outer, inner, outer * inner
 
     def forward(self, evidence: Evidence) -> Loss:
@@ -62,7 +62,7 @@ class Ciwae(Variational):
 
     def __init__(self, draws: int, beta: float | Ramp) -> None:
         super().__init__()
-        require_at_least(1, self, draws=draws)
+        require_at_least(1, type(self).__name__, draws=draws)
         if not isinstance(beta, Ramp) and not 0 <= beta <= 1:
             raise UserError(f"Ciwae: beta={beta}", "a share: 0 <= beta <= 1, or a ramp", "e.g. beta=0.05")
         self.draws, self.beta = draws, beta
@@ -85,7 +85,7 @@ class Piwae(Split):
 
     def __init__(self, outer: int, inner: int) -> None:
         super().__init__()
-        require_at_least(1, self, outer=outer, inner=inner)
+        require_at_least(1, type(self).__name__, outer=outer, inner=inner)
         self.outer, self.inner, self.draws = outer, inner, outer * inner
 
     def encoder(self, evidence: Evidence) -> Loss:

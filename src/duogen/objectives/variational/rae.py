@@ -7,8 +7,8 @@ from torch import Tensor
 
 from duogen.errors import UserError
 from duogen.objectives.variational.evidence import Evidence
-from duogen.objectives.variational.variational import Variational, require_weights
-from duogen.ramp import Ramp, at
+from duogen.objectives.variational.variational import Variational
+from duogen.ramp import Ramp, at, require_weights
 from duogen.records import Loss
 
 
@@ -27,7 +27,7 @@ class Rae(Variational):
 
     def __init__(self, beta: float | Ramp, weight: float | Ramp) -> None:
         super().__init__()
-        require_weights(self, beta=beta, weight=weight)
+        require_weights(type(self).__name__, beta=beta, weight=weight)
         self.beta, self.weight = beta, weight
 
     @abstractmethod

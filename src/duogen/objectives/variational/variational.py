@@ -1,13 +1,11 @@
 """What every objective of a variational autoencoder offers."""
 
-import math
 from abc import ABC, abstractmethod
 
 from torch import nn
 
 from duogen.errors import UserError
 from duogen.objectives.variational.evidence import Evidence
-from duogen.ramp import Ramp
 from duogen.records import Loss
 
 
@@ -52,19 +50,3 @@ class Split(Variational):
     @abstractmethod
     def decoder(self, evidence: Evidence) -> Loss:
         """What decoder and prior minimise."""
-
-
-def require_at_least(least: int, objective: Variational, **sizes: int) -> None:
-    """Raises `UserError` for the first named number of an objective that is below `least`."""
-    for name, size in sizes.items():
-        if size < least:
-            given, allowed = f"{type(objective).__name__}: {name}={size}", f"whole numbers of at least {least}"
-            raise UserError(given, allowed, f"set {name} to {least} or more")
-
-
-def require_weights(objective: Variational, **weights: float | Ramp) -> None:
-    """Raises `UserError` for the first named weight of an objective that is constant and negative or not finite."""
-    for name, weight in weights.items():
-        if not isinstance(weight, Ramp) and not 0 <= weight < math.inf:
-            given, allowed = f"{type(objective).__name__}: {name}={weight}", "a finite number, 0 or more, or a ramp"
-            raise UserError(given, allowed, f"set {name} to 0 or more")

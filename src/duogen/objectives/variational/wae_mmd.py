@@ -2,8 +2,8 @@
 
 from duogen.objectives.variational.evidence import Evidence
 from duogen.objectives.variational.mmd import Kernel, believed, discrepancy
-from duogen.objectives.variational.variational import Variational, require_weights
-from duogen.ramp import Ramp, at
+from duogen.objectives.variational.variational import Variational
+from duogen.ramp import Ramp, at, require_weights
 from duogen.records import Loss
 
 
@@ -23,7 +23,7 @@ class WaeMmd(Variational):
 
     def __init__(self, weight: float | Ramp, kernel: Kernel) -> None:
         super().__init__()
-        require_weights(self, weight=weight)
+        require_weights(type(self).__name__, weight=weight)
         self.weight, self.kernel = weight, kernel
 
     def forward(self, evidence: Evidence) -> Loss:
