@@ -11,7 +11,7 @@ from duogen.errors import UserError
 from duogen.metrics.latent import Inference, LatentMeasure
 from duogen.records import Examples, Fact
 
-AT_ONCE = 20_000
+AT_ONCE = 2_000
 
 
 class ImportanceNll(LatentMeasure):
@@ -20,7 +20,7 @@ class ImportanceNll(LatentMeasure):
     nll = -mean_n [logsumexp_k log w_nk - log K],  w = p(x | z) p(z) / q(z | x),  z_k ~ q(z | x), in nats;
     bits_per_dimension = (nll - D log level) / (D ln 2), level the width of a grey level where p is a density, else 1.
     It falls with K and meets -log p(x) for any K where q is the exact posterior: values of two K are two metrics.
-    Codes are drawn at most 20,000 at a time; the sum is kept in log space, so memory does not grow with K.
+    At most 2,000 codes at a time, which a cache holds; the sum is kept in log space, so memory does not grow with K.
 
     Args:
         shape: of one example.
