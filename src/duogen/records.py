@@ -60,7 +60,12 @@ class Loss:
 
     def weighted(self, sums: "Mapping[str, Tensor]") -> "Tensor":
         """The sums of `sums()`, weighted and added: what a turn differentiates, before it is divided by the count."""
-        return reduce(add, [self.weights[n] * value if n in self.weights else value for n, value in sums.items()])
+        return reduce(add, [weigh(value, self.weights.get(name, 1.0)) for name, value in sums.items()])
+
+
+def weigh(value: "Tensor", weight: "float | Tensor") -> "Tensor":
+    """weight x value; a plain 1 costs nothing."""
+    return value if isinstance(weight, float) and weight == 1.0 else weight * value
 
 
 @dataclass(frozen=True)

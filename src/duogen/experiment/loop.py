@@ -48,6 +48,13 @@ class TurnLoop(_TrainingEpochLoop):
             callback.on_train_batch_end(trainer, module, None, batch, index)
         progress.increment_completed()
 
+    def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+        """Lightning's own way where a validation is due or an end is near; elsewhere it would do nothing."""
+        trainer: Any = self.trainer
+        near = self._skip_next_val or trainer.should_stop or trainer.received_sigterm
+        if near or self.batch_progress.total.ready % trainer.val_check_batch == 0:
+            super().on_advance_end(data_fetcher)
+
 
 def overriding(callbacks: Sequence[Callback], hook: str) -> list[Callback]:
     """The callbacks that do something at `hook`."""

@@ -158,7 +158,7 @@ class VAE(GenerativeModule):
             step=self.step,
             explain=explain,
             decoded=decoded,
-            parameters=list(parts.generation.decoder.parameters()),
+            parameters=lambda: list(parts.generation.decoder.parameters()),
         )
 
     @property

@@ -163,7 +163,7 @@ class VaeGan(SplitVAE):
             step=self.step,
             explain=explain,
             decoded=decoded,
-            parameters=list(self.autoencoder.generation.decoder.parameters()),
+            parameters=lambda: list(self.autoencoder.generation.decoder.parameters()),
         )
 
 

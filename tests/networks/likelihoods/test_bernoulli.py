@@ -26,3 +26,10 @@ def test_black_is_0_and_white_is_1():
     assert made.prepared(torch.tensor([-1.0, 0.0, 1.0])).tolist() == [0, 0.5, 1]
     shown = made.shown(made(torch.tensor([-50.0, 0.0, 50.0])))
     np.testing.assert_allclose(shown, [-1, 0, 1], atol=1e-6)
+
+
+def test_one_example_meets_the_numbers_of_several_codes():
+    logits, value = torch.randn(3, 2, 1, 4, 5), torch.randint(2, (2, 1, 4, 5)).float()
+    found = Bernoulli((1, 4, 5))(logits).log_prob(value)
+    torch.testing.assert_close(found, torch.stack([Bernoulli((1, 4, 5))(each).log_prob(value) for each in logits]))
+    assert found.shape == (3, 2)

@@ -3,9 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 from torch.distributions import Independent, Normal, kl_divergence
 
-from duogen.networks.posteriors.gaussian import deviation, diagonal
+from duogen.networks.posteriors.gaussian import Gaussian, deviation, diagonal
 from networks.posteriors.built import built, examples
 
 
@@ -30,3 +31,13 @@ def test_mean_and_deviation_are_affine_in_the_features():
     found = posterior(examples())
     torch.testing.assert_close(found.mean, numbers[:, :3])
     torch.testing.assert_close(found.variance.log(), 8 * (numbers[:, 3:] / 8).tanh())
+
+
+def test_a_gaussian_is_scipys_normal_whatever_its_shape():
+    mean, log_sigma = torch.tensor([0.3, -2.0]).double(), torch.tensor([-1.2, 0.7]).double()
+    value = torch.tensor([0.5, 1.0]).double()
+    found = Gaussian(mean, log_sigma)
+    expected = norm.logpdf(value, mean, np.exp(log_sigma.numpy()))
+    np.testing.assert_allclose(found.log_prob(value), expected, rtol=1e-12)
+    np.testing.assert_allclose(found.expand((3, 2)).log_prob(value), np.tile(expected, (3, 1)), rtol=1e-12)
+    assert Independent(found, 1).expand((4,)).rsample().shape == (4, 2)

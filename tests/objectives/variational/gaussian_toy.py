@@ -59,7 +59,7 @@ class Toy:
             step=step,
             explain=self.explain,
             decoded=decoded,
-            parameters=self.decoder,
+            parameters=lambda: self.decoder,
         )
 
     def log_marginal(self):

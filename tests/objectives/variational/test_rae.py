@@ -76,4 +76,4 @@ def test_refuses_by_name():
     with pytest.raises(UserError, match="RaeL2: beta=-1"):
         RaeL2(-1.0, 1.0)
     with pytest.raises(UserError, match="decoder without parameters"):
-        RaeL2(1.0, 1.0)(replace(evidence, parameters=()))
+        RaeL2(1.0, 1.0)(replace(evidence, parameters=lambda: ()))

@@ -70,7 +70,7 @@ def said(objective, posterior, decoder, prior="standard", device="cpu"):
         return decoded(codes).log_prob(examples)
 
     p = built("prior", prior).to(device)(posterior)
-    return Evidence(q, p, code, explain(code), 50, 7, explain, decoded(code), tuple(decoder.parameters()))
+    return Evidence(q, p, code, explain(code), 50, 7, explain, decoded(code), lambda: tuple(decoder.parameters()))
 
 
 def sides(objective, evidence, encoder, decoder):

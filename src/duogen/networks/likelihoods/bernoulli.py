@@ -3,6 +3,7 @@
 from torch import Tensor
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Distribution, Independent
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from duogen.networks.likelihoods.likelihood import Likelihood
 
@@ -18,10 +19,23 @@ class Bernoulli(Likelihood):
     outputs = 1
 
     def forward(self, numbers: Tensor) -> Distribution:
-        return Independent(TorchBernoulli(logits=numbers, validate_args=False), len(self.shape), validate_args=False)
+        return Bits(numbers, len(self.shape))
 
     def prepared(self, examples: Tensor) -> Tensor:
         return (examples + 1) / 2
 
     def shown(self, distribution: Distribution) -> Tensor:
         return 2 * distribution.mean - 1
+
+
+class Bits(Independent):
+    """Independent Bernoulli variables by their logits (..., *shape), the last `dimensions` of them an event."""
+
+    def __init__(self, logits: Tensor, dimensions: int) -> None:
+        super().__init__(TorchBernoulli(logits=logits, validate_args=False), dimensions, validate_args=False)
+        self.logits, self.event = logits, tuple(range(-dimensions, 0))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """As that of `Independent`, with one pass over the pixels less: summed before its sign is changed."""
+        nats = binary_cross_entropy_with_logits(self.logits, value.expand_as(self.logits), reduction="none")
+        return -nats.sum(self.event)

@@ -21,7 +21,7 @@ class Evidence:
         step: of the run, from 0, for weights that change.
         explain: codes (K, N, Z) to log p(x | z) (K, N), for objectives that need it at other codes.
         decoded: p(x | z) of the code, batch shape (K, N), for objectives that need more of it than one density.
-        parameters: those of the decoder, for objectives that keep them small.
+        parameters: gives those of the decoder, for objectives that keep them small.
     """
 
     posterior: Distribution
@@ -32,7 +32,7 @@ class Evidence:
     step: int
     explain: Callable[[Tensor], Tensor]
     decoded: Distribution
-    parameters: Sequence[Tensor]
+    parameters: Callable[[], Sequence[Tensor]]
 
     @property
     def count(self) -> int:
@@ -57,7 +57,7 @@ class Evidence:
     @cached_property
     def distortion(self) -> Tensor:
         """-E_q log p(x | z), (N,), its mean over the draws."""
-        return -self.log_likelihood.mean(0)
+        return -over_draws(self.log_likelihood)
 
     @cached_property
     def rates(self) -> Tensor | None:
@@ -72,7 +72,12 @@ class Evidence:
         try:
             return kl_divergence(self.posterior, self.prior)
         except NotImplementedError:
-            return (self.log_posterior - self.log_prior).mean(0)
+            return over_draws(self.log_posterior - self.log_prior)
+
+
+def over_draws(values: Tensor) -> Tensor:
+    """The mean (N,) of values (K, N); of one draw, that draw."""
+    return values.squeeze(0) if len(values) == 1 else values.mean(0)
 
 
 def divergences(posterior: Distribution, prior: Distribution) -> Tensor | None:

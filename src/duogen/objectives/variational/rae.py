@@ -50,9 +50,9 @@ class RaeL2(Rae):
     name = "decay"
 
     def regulariser(self, evidence: Evidence) -> Tensor:
-        if not evidence.parameters:
+        if not (parameters := evidence.parameters()):
             raise UserError("RaeL2 with a decoder without parameters", "decoders that learn", "use decoder=mlp")
-        return torch.stack([parameter.square().sum() for parameter in evidence.parameters]).sum()
+        return torch.stack([parameter.square().sum() for parameter in parameters]).sum()
 
 
 class RaeGp(Rae):
