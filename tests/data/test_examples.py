@@ -199,7 +199,13 @@ def test_evaluation_size_takes_a_fixed_random_part_of_what_is_not_for_training()
     assert some.checksum() == numbers(evaluation_size=4).checksum() != whole.checksum()
 
 
-@pytest.mark.parametrize("size", [0, -1, 6])
+def test_a_split_with_fewer_than_evaluation_size_is_used_whole():
+    whole, some = numbers(), numbers(evaluation_size=6)
+    assert {name: len(split) for name, split in some.splits.items()} == {"train": 17, "validate": 6, "test": 5}
+    assert torch.equal(some.splits["test"].values, whole.splits["test"].values)
+
+
+@pytest.mark.parametrize("size", [0, -1, 8])
 def test_impossible_evaluation_sizes_are_refused(size):
     with pytest.raises(UserError, match=f"data.evaluation_size={size}"):
         numbers(evaluation_size=size).setup()

@@ -30,7 +30,7 @@ class ExamplesData(LightningDataModule, ABC):
         workers: processes that prepare training batches; 0 for data that fits on the device.
         seed: of the order of the training batches, and of what the transforms draw.
         transforms: done anew to each training image, in this order.
-        evaluation_size: how many examples of validate and of test are used, a fixed random choice; None for all.
+        evaluation_size: at most how many examples of validate and of test are used, a fixed random choice; None for all.
     """
 
     evaluation_batch: ClassVar[int] = 500
@@ -73,7 +73,12 @@ class ExamplesData(LightningDataModule, ABC):
         splits = dict(self.load())
         for name, split in splits.items():
             self._check(name, split)
-        return splits | {name: self._chosen(name, splits[name]) for name in ("validate", "test")}
+        held_out = {name: splits[name] for name in ("validate", "test")}
+        most = max(len(split) for split in held_out.values())
+        if self.evaluation_size is not None and not 1 <= self.evaluation_size <= most:
+            given, allowed = f"data.evaluation_size={self.evaluation_size}", f"1 to {most}, or null for all"
+            raise UserError(given, f"{allowed}; of a split with fewer, all", "change it")
+        return splits | {name: self._chosen(name, split) for name, split in held_out.items()}
 
     def setup(self, stage: str | None = None) -> None:
         """Reads the data; a second call does nothing."""
@@ -148,12 +153,8 @@ class ExamplesData(LightningDataModule, ABC):
     def _chosen(self, name: str, split: Split) -> Split:
         """So many examples of a split for evaluation as are asked for, the same in every run."""
         size = self.evaluation_size
-        if size is None:
+        if size is None or size >= len(split):
             return split
-        if not 1 <= size <= len(split):
-            raise UserError(
-                f"data.evaluation_size={size}", f"1 to {len(split)}, the {name} split, or null for all", "change it"
-            )
         return split.rows(permutation(0, f"{name} subset", 0, len(split))[:size])
 
     def _check(self, name: str, split: Split) -> None:
