@@ -30,7 +30,7 @@ class ExamplesData(LightningDataModule, ABC):
         workers: processes that prepare training batches; 0 for data that fits on the device.
         seed: of the order of the training batches, and of what the transforms draw.
         transforms: done anew to each training image, in this order.
-        evaluation_size: at most how many examples of validate and of test are used, a fixed random choice; None for all.
+        evaluation_size: at most so many examples of validate and of test are used, a fixed random choice; None: all.
     """
 
     evaluation_batch: ClassVar[int] = 500
