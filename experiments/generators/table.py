@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from experiments.records import folders, interval, record, value
+from experiments.records import config, done, folders, interval, place, steps, value, values
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from duogen.experiment.check import imagined
-from duogen.files import write_atomic
 
 RUNS = Path("runs/generators_mnist")
 DATA = ("mnist", "fashion_mnist")
@@ -22,10 +20,10 @@ KEPT = 0.5  # the size of a grid in the gallery
 
 def cost(folder: Path) -> tuple[int, int]:
     """Parameters of the generator, and operations of its forward pass for one example, by torch's count."""
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    network: Any = imagined(config, ()).players["generator"]
+    said = config(folder)
+    network: Any = imagined(said, ()).players["generator"]
     with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(8, config["latent_dim"], device="meta"))
+        network(torch.zeros(8, said["latent_dim"], device="meta"))
     return sum(p.numel() for p in network.parameters()), counter.get_total_flops() // 8
 
 
@@ -37,15 +35,15 @@ def rows(data: str) -> list[str]:
     ]
     floor: list[dict[str, Any]] = []
     for generator in GENERATORS:
-        done = {run: one for run in folders(RUNS, setting=generator, data=data) if (one := record(run))}
-        if not done:
+        runs = done(RUNS, setting=generator, data=data)
+        if not runs:
             found.append(f"| `{generator}` | 0 | | | | {' | '.join(['not run'] * len(VALUES))} |")
             continue
-        floor = list(done.values())
-        parameters, operations = cost(next(iter(done)))
-        steps = ", ".join(str(number) for number in sorted({one["steps"] for one in floor}))
-        cells = " | ".join(interval([value(one, name) for one in floor]) for name in VALUES)
-        found.append(f"| `{generator}` | {len(done)} | {steps} | {parameters:,} | {operations / 1e6:.1f} | {cells} |")
+        floor = list(runs.values())
+        parameters, operations = cost(next(iter(runs)))
+        cells = " | ".join(interval(values(runs, name)) for name in VALUES)
+        told = f"{len(runs)} | {steps(runs)} | {parameters:,} | {operations / 1e6:.1f}"
+        found.append(f"| `{generator}` | {told} | {cells} |")
     if floor:
         cells = " | ".join(f"{value(floor[0], name, real=True):.3g}" for name in VALUES)
         found.append(f"| real training images | | | | | {cells} |")
@@ -68,13 +66,8 @@ def pictures(data: str) -> list[str]:
 
 def main() -> None:
     GALLERY.mkdir(parents=True, exist_ok=True)
-    text = (GALLERY / "README.md").read_text(encoding="utf-8")
     for data in DATA:
-        before, _, rest = text.partition(f"<!-- {data} -->\n")
-        after = rest.partition(f"<!-- /{data} -->")[2]
-        body = "\n".join([*rows(data), "", *pictures(data)])
-        text = f"{before}<!-- {data} -->\n{body}\n<!-- /{data} -->{after}"
-    write_atomic(GALLERY / "README.md", text.encode())
+        place(GALLERY / "README.md", data, [*rows(data), "", *pictures(data)])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.records import difference, folders, interval, record, value
+from experiments.records import difference, done, interval, values
 
 RUNS = Path("runs/pacgan")
 DATA = ("ring", "grid")
@@ -22,18 +22,15 @@ def main() -> None:
     print("| data | model | n | epochs | " + " | ".join(NAMES.values()) + " |")
     print("|---|---|---|---|---|---|---|")
     for data in DATA:
-        found = {
-            pack: [record(run) for run in folders(RUNS, experiment=f"pacgan_{data}", pack=str(pack))] for pack in PACKS
-        }
-        done = {pack: [one for one in runs if one] for pack, runs in found.items()}
-        for pack, runs in done.items():
+        found = {pack: done(RUNS, experiment=f"pacgan_{data}", pack=str(pack)) for pack in PACKS}
+        for pack, runs in found.items():
             title = "GAN" if pack == 1 else f"PacGAN{pack}"
-            epochs = sorted({one["steps"] / STEPS_PER_EPOCH for one in runs})
+            epochs = sorted({one["steps"] / STEPS_PER_EPOCH for one in runs.values()})
             told = ", ".join(f"{number:g}, budget 1/{400 / number:g}" for number in epochs) or "not run"
-            cells = [interval([value(one, name) for one in runs]) for name in NAMES]
+            cells = [interval(values(runs, name)) for name in NAMES]
             print(f"| {data} | {title} | {len(runs)} | {told} | {' | '.join(cells)} |")
             print(f"| {data} | {title}, paper | 10 | 400 | {' | '.join(PAPER[data, pack])} |")
-        cells = [difference(*([value(one, name) for one in done[pack]] for pack in (2, 1))) for name in NAMES]
+        cells = [difference(*(values(found[pack], name) for pack in (2, 1))) for name in NAMES]
         print(f"| {data} | **PacGAN2 - GAN** | | | {' | '.join(cells)} |")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from duogen.report.statistics import Estimate, difference, estimate
+from duogen.report.statistics import Estimate, Improvement, difference, estimate, improvement
 
 A, B = [3.0, 5.0, 4.0, 8.0], [1.0, 2.5, 2.0]
 
@@ -66,3 +66,36 @@ def test_a_difference_needs_two_values_and_some_spread():
 )
 def test_a_mean_is_told_to_the_place_of_its_interval(mean, half, shown):
     assert str(Estimate(3, mean, half)) == shown
+
+
+X, Y = [[3.0, 5.0, 4.0], [8.0, 1.0]], [[1.0, 4.0, 2.0], [6.0, 5.0]]
+
+
+def brute(x, y):
+    x, y = np.concatenate(x), np.concatenate(y)
+    return sum((a > b) + 0.5 * (a == b) for a in x for b in y) / (len(x) * len(y))
+
+
+def test_an_improvement_counts_the_pairs_that_are_won():
+    found = improvement(X, Y)
+    assert found.probability == brute(X, Y) == 13.5 / 25
+    u = stats.mannwhitneyu(np.concatenate(X), np.concatenate(Y)).statistic
+    assert found.probability == pytest.approx(u / 25, rel=1e-14)
+    assert improvement(Y, X).probability == pytest.approx(1 - found.probability, rel=1e-14)
+
+
+def test_an_improvements_interval_draws_seeds_within_each_setting():
+    rng = np.random.default_rng(1)
+    drawn = [brute(*([list(rng.choice(s, len(s))) for s in side] for side in (X, Y))) for _ in range(4000)]
+    found = improvement(X, Y)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=0.03)
+    assert found == improvement(X, Y)
+    constant = improvement([[1.0, 1.0], [9.0, 9.0]], [[5.0, 5.0]])
+    assert constant == Improvement(0.5, 0.5, 0.5), "settings are not drawn"
+
+
+def test_an_improvement_needs_two_seeds_of_every_setting():
+    assert improvement([], Y) is None
+    assert improvement([[1.0]], Y) is None
+    assert improvement(X, [[1.0, 2.0], [3.0]]) is None
+    assert str(improvement([[2.0, 2.0]], [[1.0, 1.0]])) == "1.00 [1.00, 1.00]"
