@@ -2,7 +2,8 @@
 
 All three train on the same 50,000 images of noise, in memory, in one process, in turn. Ours is `duogen train` with all
 defaults on (rows, tracker, progress, record), from the start of training to the end of the last step; no validation and
-no checkpoint is due within an epoch. pythae's is its trainer's own epoch; it comes with the extra `bench`.
+no checkpoint is due within an epoch. The loop by hand stands twice: with Adam as torch makes it, and with `fused=True`,
+which is our default. pythae's is its trainer's own epoch; it comes with the extra `bench`.
 """
 
 import argparse
@@ -45,14 +46,14 @@ def images(config: dict[str, Any]) -> Tensor:
     return data.train_examples(IMAGES).values
 
 
-def by_hand(config: dict[str, Any]) -> Cost:
-    """A plain loop, as one would write it with care."""
+def by_hand(config: dict[str, Any], **settings: bool) -> Cost:
+    """A plain loop, as one would write it with care; `settings` of Adam beside its rate."""
     module = assemble.module(config, ALLOW)
     assert isinstance(module, VAE)
     posterior, decoder = module.autoencoder.posterior, module.autoencoder.generation.decoder
     recognise = nn.Sequential(posterior.encoder, posterior.get_submodule("head"))
     parameters = [*recognise.parameters(), *decoder.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=1e-4)
+    optimizer = torch.optim.Adam(parameters, lr=1e-4, **settings)
     batches = (batch.values for batch in assemble.data(config, ALLOW).stream(0))
     next(batches)
     cpu, wall = time.process_time(), time.perf_counter()
@@ -96,6 +97,7 @@ def main() -> None:
         runs: dict[str, Any] = {
             "duogen": lambda: ours(config, Path(scratch) / str(next(count))),
             "by_hand": lambda: by_hand(config),
+            "by_hand_fused": lambda: by_hand(config, fused=True),
         }
         if options.pythae:
             runs["pythae"] = Peer((images(config) + 1) / 2, scratch)

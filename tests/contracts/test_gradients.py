@@ -76,8 +76,8 @@ def test_clip_bounds_the_unscaled_gradient_of_its_player_alone(tmp_path, monkeyp
     assert seen[1::2] == pytest.approx(full[1::2], rel=0.05)
 
 
-@pytest.mark.parametrize("turns", ["alternate", "simultaneous"])
-def test_an_infinite_gradient_skips_that_player_alone_and_lowers_the_scale_once(turns, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("turns", "fused"), [("alternate", "true"), ("alternate", "null"), ("simultaneous", "true")])
+def test_an_infinite_gradient_skips_that_player_alone_and_lowers_the_scale_once(turns, fused, tmp_path, monkeypatch):
     """One shared scaler: both players meet the same scale within a batch, and it moves once, after both."""
     update = AlternatingModule.update
     scales = []
@@ -93,7 +93,8 @@ def test_an_infinite_gradient_skips_that_player_alone_and_lowers_the_scale_once(
         return taken
 
     monkeypatch.setattr(AlternatingModule, "update", spoil)
-    config = GAN_CASE.config("budget.steps=5", f"turns={turns}", "trainer.precision=16-mixed", "turns.generator.clip=1")
+    settings = (f"turns={turns}", "turns.generator.clip=1", f"optimizer.fused={fused}")
+    config = GAN_CASE.config("budget.steps=5", "trainer.precision=16-mixed", *settings)
     folder = run(config, tmp_path / "run")
     assert folder.record().updates == {"generator": 4, "discriminator": 5}
     assert scales == [65536.0] * 6 + [32768.0] * 4

@@ -232,16 +232,16 @@ class AlternatingModule(EvaluatedModule):
         return norm
 
     def take_step(self, player: str, optimizer: Optimizer) -> bool:
-        """Steps the optimizer; a scaler that met an overflow does not, and then no update is counted."""
+        """Steps the optimizer; one under a scaler that met an overflow does not, and then no update is counted."""
         if self.scaler is None:
             optimizer.step()
             return True
         self._scaled.add(player)
         taken: list[bool] = []
-        hook = optimizer.register_step_post_hook(lambda *_: taken.append(True))
+        hook = optimizer.register_step_post_hook(lambda *_: taken.append(not overflown(optimizer)))
         self.scaler.step(optimizer)
         hook.remove()
-        return bool(taken)
+        return any(taken)
 
     def refuse_second_step(self, player: str) -> None:
         if player in self._scaled:
@@ -280,3 +280,9 @@ class AlternatingModule(EvaluatedModule):
         """Floating-point buffers of the players, which the ranks average with every reduced gradient."""
         found = {id(b): b for player in self.players.values() for b in player.buffers() if b.is_floating_point()}
         return list(found.values())
+
+
+def overflown(optimizer: Optimizer) -> bool:
+    """Whether a scaler has told a fused optimizer, which looks for itself, that its gradients are not finite."""
+    found: Tensor | None = getattr(optimizer, "found_inf", None)
+    return found is not None and bool(found)
