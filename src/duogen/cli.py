@@ -21,15 +21,14 @@ DESCRIBED = (
         "evaluate",
         "The metrics of a checkpoint alone.",
         "duogen evaluate checkpoint=runs/gan-digits/KEY/checkpoints/last.ckpt",
-        "checkpoint=PATH [out=FILE.json] [truncation=T] [psi=P] [standing=B]",
+        "checkpoint=PATH [out=FILE.json] [sampler=NAME] [truncation=T] [psi=P] [standing=B]",
     ),
     (
         "sample",
         "Samples of a checkpoint, as a picture (.png), an array (.npy) or an archive (.npz).",
         "duogen sample checkpoint=last.ckpt n=64 out=samples.png",
-        "checkpoint=PATH [out=samples.png] [seed=0] "
-        "[show=samples|interpolation|classes|neighbours|reconstructions|traversals|plane] [n=N] [steps=S] "
-        "[k=K] [truncation=T] [psi=P] [standing=B]",
+        "checkpoint=PATH [out=samples.png] [seed=0] [n=N] [steps=S] [k=K] [sampler=NAME] [truncation=T] [psi=P] "
+        "[standing=B] [show=samples|interpolation|classes|neighbours|reconstructions|traversals|plane]",
     ),
     (
         "check",
@@ -175,25 +174,36 @@ def check(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    given = settings(options.arguments, {"checkpoint": None, "out": "", **dict.fromkeys(MANNER, "null")})
+    accepted = {"checkpoint": None, "out": "", "sampler": "null", **dict.fromkeys(MANNER, "null")}
+    given = settings(options.arguments, accepted)
+    how, choice = manner(given), sampler(given["sampler"], options)
     from duogen.experiment.evaluate import evaluate
     from duogen.modules.sampling import Manner
 
     out = path(given, "out") if given["out"] else None
-    return evaluate(path(given, "checkpoint"), out, Manner(**manner(given)), options.allow)
+    return evaluate(path(given, "checkpoint"), out, Manner(**how), choice, options.allow)
 
 
 def sample(options: argparse.Namespace) -> int:
-    accepted = {"checkpoint": None, "out": "samples.png", "seed": "0", "show": "samples"}
+    accepted = {"checkpoint": None, "out": "samples.png", "seed": "0", "show": "samples", "sampler": "null"}
     given = settings(options.arguments, accepted | dict.fromkeys((*SHOWN, *MANNER), "null"))
-    shown = {name: whole(given, name) for name in SHOWN if given[name] != "null"}
-    how, seed = manner(given), whole(given, "seed")
+    how, seed, choice = manner(given), whole(given, "seed"), sampler(given["sampler"], options)
     from duogen.experiment.sample import sample
     from duogen.experiment.shows import chosen
     from duogen.modules.sampling import Manner
 
-    show = chosen(given["show"], shown)
-    return sample(path(given, "checkpoint"), path(given, "out"), show, Manner(**how), seed, options.allow)
+    show = chosen(given["show"], {name: whole(given, name) for name in SHOWN if given[name] != "null"})
+    return sample(path(given, "checkpoint"), path(given, "out"), show, Manner(**how), choice, seed, options.allow)
+
+
+def sampler(name: str, options: argparse.Namespace) -> Any:
+    """The sampler of that name, with the settings below it, or None where none was asked for."""
+    inner = [argument for argument in options.arguments if argument.startswith("sampler.")]
+    if name == "null" and not inner:
+        return None
+    from duogen.complete import sampler
+
+    return sampler(name, inner, options.config_dir)
 
 
 def manner(given: Mapping[str, str]) -> dict[str, Any]:
@@ -248,10 +258,12 @@ COMMANDS = {
 
 
 def settings(arguments: Sequence[str], known: Mapping[str, str | None]) -> dict[str, str]:
-    """`name=value` arguments over the defaults; a name whose default is None must be given."""
+    """`name=value` arguments over the defaults; a name whose default is None must be given. A sampler's are its own."""
     found = dict(known)
     for argument in arguments:
         name, equals, value = argument.partition("=")
+        if "sampler" in known and name.startswith("sampler."):
+            continue
         if not equals or name not in known:
             options = ", ".join(f"{option}=..." for option in nearest(name, known))
             raise UserError(f"{argument} is not understood", options, "give name=value pairs")

@@ -14,8 +14,10 @@ from duogen.experiment.build import check
 from duogen.experiment.checkpoint import load
 from duogen.experiment.measuring import measured
 from duogen.experiment.resolve import device
+from duogen.experiment.samplers import Choice, resampled
 from duogen.experiment.summary import print_values
 from duogen.files import write_atomic
+from duogen.metrics.latent import LatentMeasure
 from duogen.modules.alternating import AlternatingModule
 from duogen.modules.sampling import Manner
 from duogen.records import MetricValue
@@ -44,21 +46,25 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "")
 
 
-def evaluate(checkpoint: Path, out: Path | None, manner: Manner, allow: Sequence[str]) -> int:
+def evaluate(checkpoint: Path, out: Path | None, manner: Manner, choice: Choice | None, allow: Sequence[str]) -> int:
     """Prints the metrics of a checkpoint on the test split; `out` takes them as JSON.
 
-    The generator draws in the given manner, which the protocol of each of its values then states.
+    The generator draws in the given manner, and its codes from the given sampler, which the protocol of each of the
+    values of what it draws then states.
     """
     if out is not None and out.is_dir():
         raise UserError(f"out={out} is a folder", "a file", f"use out={out / 'metrics.json'}")
     module, config = restored(checkpoint, allow)
     data = assemble.data(config, allow)
+    assume(manner, module, config, config["seed"])
+    if choice is not None:
+        module = resampled(module, config, lambda: data, checkpoint, choice, allow)
     data.setup()
     assemble.evaluate_with(module, classifier.fill(config, data), allow)
-    assume(manner, module, config, config["seed"])
     found = measured(assemble.trainer(config, []), module, data, config["seed"])
-    stated = [value if value.weights == "real" else in_manner(value, manner) for value in found]
-    title = ", ".join([str(checkpoint), *(f"{name}={value}" for name, value in manner.protocol.items())])
+    stated = [stating(value, module, manner, choice) for value in found]
+    asked = [f"{name}={value}" for name, value in manner.protocol.items()]
+    title = ", ".join([str(checkpoint), *asked, *([] if choice is None else [choice.asked])])
     print_values(Console(soft_wrap=True, highlight=False), stated, module.remarks, title)
     if out is not None:
         write_atomic(out, (json.dumps([asdict(value) for value in stated], indent=1) + "\n").encode())
@@ -72,5 +78,10 @@ def assume(manner: Manner, module: AlternatingModule, config: Mapping[str, Any],
     manner.assume(module, config["data"]["batch_size"], seed)
 
 
-def in_manner(value: MetricValue, manner: Manner) -> MetricValue:
-    return replace(value, protocol={**value.protocol, **manner.protocol})
+def stating(value: MetricValue, module: AlternatingModule, manner: Manner, choice: Choice | None) -> MetricValue:
+    """The value with how its examples were drawn in its protocol, if it is one of drawn examples."""
+    coded = [measure.facts for measure in module.measures.values() if isinstance(measure, LatentMeasure)]
+    if value.weights == "real" or any(value.name in facts for facts in coded):
+        return value
+    drawn = manner.protocol | ({} if choice is None else choice.protocol)
+    return replace(value, protocol={**value.protocol, **drawn})

@@ -23,6 +23,7 @@ OURS = (
     "metrics.csv",
     "checkpoints",
     "samples",
+    "samplers",
     "tensorboard",
     "wandb",
     "lock",
