@@ -15,11 +15,12 @@ from duogen.experiment import pairs
 from duogen.experiment.build import check
 from duogen.experiment.resolve import resolve
 
-OPTIONS = sorted(path.relative_to(conf_dir()).with_suffix("").as_posix() for path in conf_dir().glob("*/*.yaml"))
+FILES = sorted(path.relative_to(conf_dir()).with_suffix("").as_posix() for path in conf_dir().glob("*/*.yaml"))
+OPTIONS = [file for file in FILES if not file.startswith("sampler/")]  # a sampler is fitted after training
 SMALL = (
     "trainer=cpu", "logger=none", "trainer.max_steps=2", "data.batch_size=8", "log_every=1", "validate_every=2",
 )  # fmt: skip
-NARROW = ("generator.width=4", "discriminator.width=4")
+NARROWED = ("generator", "discriminator")
 MLP = ("generator=mlp", "discriminator=mlp")
 UNNORM = ("discriminator.batch_norm=false",)
 TOYS = ("ring", "grid", "swiss_roll", "two_moons", "checkerboard")
@@ -47,7 +48,6 @@ COMPANIONS = {
 }
 VAE = ("model=vae", "latent_dim=4")
 FACTORED = ("mig", "sap", "dci", "modularity_explicitness", "irs", "factor_vae_score", "beta_vae_score")
-GANS = ("gan", "conditional_gan", "infogan")
 CODED = ("encoder", "decoder", "posterior", "prior", "likelihood", "variational")  # the roles of a VAE
 VQ = ("model=vq_vae", "encoder.width=4", "decoder.width=4", "latent_dim=4")
 COMPANIONS |= {
@@ -85,6 +85,10 @@ COMPANIONS |= {
     **{f"variational/{one}": ("model=split_vae", "latent_dim=4") for one in ("dreg", "piwae")},
     "metrics/evidence_bound": VAE,
     "metrics/importance_nll": VAE,
+    "metrics/annealed_importance": (*VAE, "metrics.annealed_importance.temperatures=3"),
+    "metrics/amortisation_gap": (*VAE, "metrics.amortisation_gap.steps=3"),
+    "metrics/rates": VAE,
+    "metrics/code_use": VQ,
     "metrics/mutual_information": VAE,
 }
 ABSENT_HARDWARE = {"trainer/gpu", "trainer/ddp", "trainer/slurm_ddp"}
@@ -102,10 +106,17 @@ def overrides(option):
     if group in ("experiment", "sweep"):
         small.append("budget=smoke")
     companions = COMPANIONS.get(option, VQ if group == "quantizer" else VAE if group in CODED else ())
-    model = tree().defaults(option).get("model") if group == "experiment" else None
-    told = any(one.startswith(("latent_dim=4", "bottom_dim", "model=hier")) for one in companions)
-    coded = told or model not in (None, *GANS)
-    return [*small, *companions, chosen, *(() if coded else NARROW)]
+    roles = tree().defaults(f"model/{model_of(group, [*companions, chosen], tree().defaults(option))}")
+    return [*small, *companions, chosen, *(f"{role}.width=4" for role in NARROWED if role in roles)]
+
+
+def model_of(group, chosen, defaults):
+    """The model that the overrides or the file chooses, itself or by its experiment; else the default one."""
+    given = dict(one.split("=", 1) for one in chosen)
+    if "model" in given or group not in ("experiment", "sweep"):
+        return given.get("model", "gan")
+    experiment = tree().defaults(f"experiment/{defaults['experiment']}") if "experiment" in defaults else {}
+    return defaults.get("model") or experiment.get("model", "gan")
 
 
 def pictures(folder):
@@ -169,6 +180,7 @@ def test_an_experiment_composes_on_every_budget_and_on_colour_images(option, tie
 def test_pairs_of_deviations_train(generator, discriminator, penalty, tmp_path):
     chosen = [f"generator={generator}", f"discriminator={discriminator}", f"penalty={penalty}", "adversarial=hinge"]
     norm = ["discriminator.batch_norm=false"] if discriminator == "dcgan" else []
-    config = compose([*SMALL, *chosen, *norm, *NARROW, "turns=simultaneous"]).config
+    narrow = [f"{role}.width=4" for role in NARROWED]
+    config = compose([*SMALL, *chosen, *norm, *narrow, "turns=simultaneous"]).config
     pairs.refuse(config)
     assert run(resolve(config, "pair", ()), tmp_path / "run").record().steps == 2

@@ -28,7 +28,7 @@ KNOWN_TO = {
 }
 ROLES = {
     "networks": {"generator", "discriminator", "conditioning"}
-    | {"encoder", "decoder", "posterior", "prior", "likelihood", "quantizer"},
+    | {"encoder", "decoder", "posterior", "prior", "likelihood", "quantizer", "sampler"},
     "augmentations": {"augmentation"},
     "objectives": {"adversarial", "penalty", "variational"},
     "metrics": {"metrics", "extractor"},
@@ -46,10 +46,13 @@ EXEMPT = {
     "GatedDense",  # layers
     "OrderedCategorical", "TiltedUniform", "LogisticMixture", "FittedNormal",  # distributions that likelihoods return
     "Gaussian", "InverseMultiquadratic",  # kernels of discrepancies
-    "Point", "VonMisesFisher", "HypersphericalUniform", "Mixture", "Flowed",  # what posteriors and priors return
+    "StandardNormal", "Bits", "Point", "VonMisesFisher", "HypersphericalUniform", "Mixture",
+    "Flowed",  # what posteriors, priors and likelihoods return
     "FlowPosterior", "FlowPrior", "Polar", "Coupling", "Halves", "Planar", "Planars",  # what they are
     "Joint", "Upward", "Downward", "HierarchicalDecoder",  # made of
     "Quantized", "Assigned",  # what quantizers return
+    "Descent", "GatedLayer", "Normals",  # what samplers are made of
+    "Bridge", "Place", "Local",  # what annealing and local posteriors are made of
     "Encoded", "Importances",  # what scores of factors are computed from
     "TensorCache", "Side", "RealSet", "Collected", "Gallery", "PerChannel",  # what metrics share
     "Weights", "LenetClassifier", "InceptionNetwork", "Dinov2Network", "Block",  # networks inside extractors

@@ -25,6 +25,7 @@ CONFIG = {
     "posterior": None,
     "prior": None,
     "likelihood": None,
+    "quantizer": None,
     "variational": None,
     "model": {"_target_": "duogen.modules.gan.GAN", "weight_clip": None},
     "turns": {
@@ -78,6 +79,10 @@ SPHERE = of("prior", "hypersphere.HyperspherePrior")
 LAGGING = {"turns": {"_target_": "duogen.modules.lagging_vae.Lagging"}}
 LAGGED = {"model": {"_target_": "duogen.modules.lagging_vae.LaggingVAE"}}
 FACTORS = {"metrics.mig": {"factors": None}}
+NORMAL = of("posterior", "gaussian.GaussianPosterior")
+ANNEALED = {"metrics.annealed_importance": {"draws": 9, "from_posterior": False}}
+UNCHECKED = {"metrics.annealed_importance": {"draws": None, "from_posterior": False}}
+AMORTISED, RATES = {"metrics.amortisation_gap": {"steps": 9}}, {"metrics.rates": {"latent_dim": 4}}
 
 
 def unbounded(learned):
@@ -164,12 +169,37 @@ ROWS = [
     (SPHERE, ["HyperspherePrior", "VonMisesFisher"], "posterior=von_mises_fisher", [SPHERICAL | SPHERE]),
     (of("prior", "vamp.VampPrior"), ["VampPrior", "classes"], "classes=null", [VAMP]),
     (PLAIN | VAMP, ["Distortion", "StandardPrior"], "prior=standard", [PLAIN | STANDARD, VAMP]),
-    (LAGGING, ["Lagging"], "model=lagging_vae", [LAGGING | LAGGED | of("posterior", "gaussian.GaussianPosterior")]),
+    (LAGGING, ["Lagging"], "model=lagging_vae", [LAGGING | LAGGED | NORMAL]),
     (
         LAGGED,
         ["LaggingVAE", "GaussianPosterior"],
         "posterior=gaussian",
-        [LAGGED | of("posterior", "gaussian.GaussianPosterior")],
+        [LAGGED | NORMAL],
+    ),
+    (ANNEALED | SPHERICAL | SPHERE, ["annealed_importance", "VonMisesFisher"], "posterior=gaussian", [ANNEALED]),
+    [
+        (AMORTISED | one, ["amortisation_gap", "Posterior"], "posterior=gaussian", [AMORTISED | NORMAL])
+        for one in (SPHERICAL | SPHERE, POINT | WAE)
+    ],
+    (
+        POINT | WAE | ANNEALED,
+        ["annealed_importance.draws=9", "PointPosterior"],
+        "metrics.annealed_importance.draws=null",
+        [ANNEALED | NORMAL, POINT | WAE | UNCHECKED],
+    ),
+    (
+        POINT | WAE | {"metrics.annealed_importance": {"draws": None, "from_posterior": True}},
+        ["annealed_importance.from_posterior=true", "PointPosterior"],
+        "metrics.annealed_importance.from_posterior=false",
+        [POINT | WAE | UNCHECKED],
+    ),
+    (RATES | of("posterior", "flows.Iaf"), ["metrics.rates", "posterior"], "posterior=gaussian", [RATES | NORMAL]),
+    (RATES | NORMAL | VAMP, ["metrics.rates", "prior"], "prior=standard", [RATES | NORMAL | STANDARD]),
+    (
+        {"metrics.code_use": {"shape": [4]}},
+        ["metrics.code_use"],
+        "model=vq_vae",
+        [{"metrics.code_use": {"shape": [4]}, "quantizer": {"size": 8}}],
     ),
 ]
 CASES_OF = [row if isinstance(row, list) else [row] for row in ROWS]

@@ -15,7 +15,11 @@ from duogen.experiment import shows
 from duogen.experiment.shows import SHOWS, Classes, Interpolation, Neighbours, Samples, Scene, chosen
 from duogen.modules.gan import GAN
 from duogen.modules.sampling import slerp
+from duogen.modules.vq_vae import VQVAE
 from duogen.networks.generator import Generator
+from duogen.networks.likelihoods.bernoulli import Bernoulli
+from duogen.networks.quantized import VqDecoder, VqEncoder
+from duogen.networks.quantizers.vector import VectorQuantizer
 from duogen.objectives.adversarial import NonSaturating
 
 
@@ -102,6 +106,22 @@ def test_classes_need_classes_and_paths_need_noise():
     for show in (Classes(), Interpolation()):
         with pytest.raises(UserError, match="with a checkpoint of Linear"):
             show.sheet(Scene(nn.Linear(2, 3), no_data, generator()))
+
+
+def quantized(classes=None):
+    torch.manual_seed(0)
+    networks = VqEncoder((1, 8, 8), 4, 1, classes), VectorQuantizer(3, 5, 0.25), VqDecoder((1, 8, 8), 3, 4, 1, classes)
+    return Scene(VQVAE(*networks, Bernoulli((1, 8, 8)), classes, 0.5), no_data, generator())
+
+
+def test_integer_codes_have_classes_and_no_paths():
+    asked = quantized(classes=4)
+    sheet = Classes(n=2).sheet(asked)
+    codes = asked.module.drawn(2, generator())
+    for label, row in enumerate(sheet.values.unflatten(0, (4, 2))):
+        torch.testing.assert_close(row, asked.module.generate(codes, torch.full((2,), label)))
+    with pytest.raises(UserError, match="show=interpolation with a checkpoint of VQVAE, whose codes are integers"):
+        Interpolation().sheet(quantized())
 
 
 def shown(table) -> str:

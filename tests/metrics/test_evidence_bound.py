@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -39,6 +41,14 @@ def test_active_units_are_those_whose_means_vary_over_all_batches():
     assert found["active_units"] == 1
     assert measure.remarks() == ()
     assert measure.protocol()["n_real"] == 80
+
+
+def test_bits_per_dimension_take_the_width_of_a_grey_level_into_account():
+    model = Linear()
+    model.level = 1 / 256
+    measure, found = measured(model, model.draw(6))
+    assert found["elbo_bits_per_dimension"] == pytest.approx(-float(found["elbo"]) / 5 / math.log(2) + 8)
+    assert measure.protocol()["level"] == 1 / 256
 
 
 def test_a_mean_that_is_the_same_for_all_is_not_active_however_large():

@@ -9,12 +9,16 @@ from torch import nn
 from torch.testing import assert_close
 
 from contracts.cases import Case
+from contracts.rank_work import train_and_keep_module
 from contracts.test_compiled import Syncs
 from contracts.test_resume import STEPS, check_every_save_point
 from contracts.watch import Watch
 from duogen.errors import UserError
-from duogen.experiment import assemble
+from duogen.experiment import assemble, crew
 from duogen.experiment.checkpoint import load
+from duogen.experiment.trial import Plan
+from duogen.metrics.code_use import CodeUse
+from duogen.metrics.evidence_bound import EvidenceBound
 from duogen.modules import vq_vae
 from duogen.modules.turns import Alternate, Turn
 from duogen.modules.vq_vae import VQVAE, counted, uniform
@@ -48,21 +52,25 @@ def ema(revive_from=None):
     return EmaQuantizer(D, K, 0.25, 0.9, 1e-12, 0.5, revive_from)
 
 
-def built(quantizer=None, memory=0.5):
+def built(quantizer=None, memory=0.5, classes=None):
     torch.manual_seed(0)
     quantizer = quantizer or ema()
-    networks = VqEncoder(SHAPE, 4, 1), quantizer, VqDecoder(SHAPE, D, 4, 1)
-    return VQVAE(*networks, Bernoulli(SHAPE), memory)
+    networks = VqEncoder(SHAPE, 4, 1, classes), quantizer, VqDecoder(SHAPE, D, 4, 1, classes)
+    return VQVAE(*networks, Bernoulli(SHAPE), classes, memory)
 
 
 def flat(quantizer=None):
     torch.manual_seed(0)
     encoder, decoder = MlpEncoder(SHAPE, 4, 1, nn.Tanh(), None), MlpDecoder(SHAPE, D, 4, 1, nn.Tanh(), None)
-    return VQVAE(encoder, quantizer or ema(), decoder, Bernoulli(SHAPE), 0.5)
+    return VQVAE(encoder, quantizer or ema(), decoder, Bernoulli(SHAPE), None, 0.5)
 
 
 def batch(count=N):
     return Examples(torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+
+
+def labelled():
+    return Examples(batch().values, torch.tensor([0, 3, 1, 2, 3, 0]))
 
 
 def case(name, *more):
@@ -130,7 +138,7 @@ def test_codebook_and_frequencies_follow_what_the_loss_saw():
     with torch.no_grad():
         module.autoencoder.projection.bias.add_(3)  # as the step between loss and feedback moves the encoder
     module.after_turn(TURN, loss)
-    twin.follow(twin.gathered(loss.features, loss.codes, 0, True), 0)
+    twin.follow(twin.gathered(loss.features, loss.codes), torch.zeros(0), 0)
     assert torch.equal(module.autoencoder.quantizer.codebook, twin.codebook)
     shares = np.stack([np.bincount(codes, minlength=K) for codes in loss.codes.reshape(N, -1).T.numpy()]) / N
     np.testing.assert_allclose(module.frequencies, 0.5 / K + 0.5 * shares, rtol=1e-6)
@@ -154,12 +162,12 @@ def test_samples_are_drawn_from_the_frequencies_of_each_place():
     assert torch.equal(drawn, module.drawn(4000, torch.Generator().manual_seed(0)).reshape(4000, 6))
 
 
-def acted(module, rank, loss, monkeypatch, summed):
+def acted(module, rank, loss, monkeypatch, summed, turn=TURN):
     """After a turn of this loss, with its own noise, as that rank, with `summed` in the place of the all-reduce."""
     monkeypatch.setattr(VQVAE, "global_rank", rank)
     monkeypatch.setattr(vq_vae, "summed", summed)
     torch.manual_seed(rank)
-    module.after_turn(TURN, loss)
+    module.after_turn(turn, loss)
 
 
 @pytest.mark.parametrize("quantizer", [ema, lambda: ema(1), lambda: ResidualQuantizer(ema(1), 2)])
@@ -180,10 +188,10 @@ def test_two_ranks_follow_the_whole_batch(quantizer, monkeypatch):
         assert_close(one["autoencoder.quantizer.codebook"], module.autoencoder.quantizer.codebook)
 
 
-@pytest.mark.parametrize("name", ["ema", "gumbel"])
-def test_it_resumes_bit_for_bit(name, tmp_path):
+@pytest.mark.parametrize(("name", "more"), [("ema", ()), ("gumbel", ()), ("ema", ("turns.autoencoder.accumulate=3",))])
+def test_it_resumes_bit_for_bit(name, more, tmp_path):
     every = (f"budget.steps={STEPS}", "checkpoint_every=7", f"keep={STEPS}", "log_every=4", "validate_every=5")
-    check_every_save_point(case(name, *FLAT, *every).config(), tmp_path, [7, 21])
+    check_every_save_point(case(name, *FLAT, *every, *more).config(), tmp_path, [7, 21])
     early, late = (load(tmp_path / "whole" / "checkpoints" / f"step-{step}.ckpt")["module"] for step in (7, 21))
     for buffer in ("frequencies", *(["autoencoder.quantizer.codebook"] if name == "ema" else [])):
         assert not torch.equal(early[buffer], late[buffer])
@@ -221,17 +229,105 @@ def test_training_brings_examples_back(name):
     assert float(module.loss(examples).terms["distortion"].mean().detach()) < 0.75 * before
 
 
-def test_held_out_distortion_is_that_of_the_evaluated_networks_and_draws_leave_no_trace():
-    module, examples, state = built().train(), batch(), torch.get_rng_state()
-    found = module.observe(examples, examples)
-    assert set(found) == set(module.observations)
-    assert_close(found["distortion"], module.loss(examples).terms["distortion"].detach())
-    assert torch.equal(torch.get_rng_state(), state)
+@pytest.mark.parametrize("classes", [None, 4])
+def test_what_it_says_of_examples_is_what_it_learns_by(classes):
+    module, examples = built(classes=classes).train(), labelled() if classes else batch()
+    with module.inference() as model:
+        assert not module.autoencoder.training
+        codes = model.codes(examples)
+        said = model.distortion(codes, examples)
+    loss = module.loss(examples)
+    assert torch.equal(codes, loss.codes)
+    assert_close(said, loss.terms["distortion"].detach())
+    assert (model.sizes, model.level) == ((K,), None)
+    assert module.training
+
+
+def test_encoder_and_decoder_are_told_the_class():
+    module, examples = built(classes=4), labelled()
+    others = Examples(examples.values, (examples.labels + 1) % 4)
+    codes = module.encode(examples)
+    features = [module.autoencoder.features(each.values, each.labels) for each in (examples, others)]
+    assert not torch.allclose(*features)
+    assert not torch.allclose(module.generate(codes, examples.labels), module.generate(codes, others.labels))
+    drawn = module.samples(6, torch.Generator().manual_seed(0))
+    assert drawn.labels.tolist() == [0, 1, 2, 3, 0, 1]
+    with pytest.raises(UserError, match="without labels"):
+        module.loss(batch())
+
+
+def test_measures_of_codes_in_space_are_refused_by_name():
+    module = built()
+    with pytest.raises(UserError) as caught:
+        module.evaluate_with({"evidence_bound": EvidenceBound(SHAPE, D)}, 0)
+    assert caught.value.given == "metrics=[evidence_bound] with VQVAE, whose codes are integers"
+    use = CodeUse(SHAPE)
+    module.evaluate_with({"code_use": use}, 0)
+    assert use.uses.shape == (1, K)
+
+
+def in_parts(module, examples, parts):
+    """The module after one step whose window holds these parts of the examples, without a step of the networks."""
+    module.learn(Alternate(only=Turn("autoencoder", accumulate=len(parts))), {}, None)
+    turn, window = module.turns.turns["only"], module.turns.windows["only"]
+    for place, rows in enumerate(parts, 1):
+        window.acts = place % len(parts)
+        before = module.autoencoder.quantizer.codebook.clone()
+        module.after_turn(turn, module.loss(Examples(examples.values[rows])))
+        moved = not torch.equal(before, module.autoencoder.quantizer.codebook)
+        assert moved == (place == len(parts))
+    return module.state_dict()
+
+
+def test_a_step_of_several_batches_moves_codebook_and_frequencies_once_as_one_batch_does():
+    whole = in_parts(built(), batch(), [slice(None)])
+    state = in_parts(built(), batch(), [slice(2), slice(2, 3), slice(3, None)])
+    assert not state.pop("autoencoder.pending").any()
+    assert_close(state, whole)
+
+
+def test_an_unfinished_step_of_two_ranks_follows_both(monkeypatch):
+    """Before a step ranks average `pending`, as they do all buffers of a player."""
+    whole, ranks, sent = in_parts(built(), batch(), [slice(None)]), [], []
+    for first in (slice(1), slice(1, 3)):
+        module = built()
+        module.learn(Alternate(only=Turn("autoencoder", accumulate=2)), {}, None)
+        module.turns.windows["only"].acts = 1
+        module.after_turn(module.turns.turns["only"], module.loss(Examples(batch().values[first])))
+        ranks.append(module)
+    mean = (ranks[0].autoencoder.pending + ranks[1].autoencoder.pending) / 2
+    losses = [ranks[0].loss(Examples(batch().values[last])) for last in (slice(3, 5), slice(5, None))]
+    for keeps in (lambda vector: (sent.append(vector), vector)[1], lambda vector: sum(sent)):
+        for rank, loss in enumerate(losses):
+            module = deepcopy(ranks[rank])
+            module.autoencoder.pending.copy_(mean)
+            module.turns.windows["only"].acts = 0
+            acted(module, rank, loss, monkeypatch, keeps, module.turns.turns["only"])
+    state = module.state_dict()
+    assert not state.pop("autoencoder.pending").any()
+    assert_close(state, whole)
+
+
+def test_two_processes_that_share_steps_of_several_batches_end_equal(tmp_path):
+    steps = ("budget.steps=8", "turns.autoencoder.accumulate=2", "optimizers.autoencoder.ema.decay=0.9")
+    config = case("residual", *FLAT, *steps, "trainer=ddp_cpu", "trainer.devices=2").config()
+    assert crew.launch(train_and_keep_module, 2, Plan(config, tmp_path / "run"), tmp_path) == 0
+    one, two = (torch.load(tmp_path / f"module-{rank}.pt")["module"] for rank in range(2))
+    assert [name for name, value in one.items() if not torch.equal(value, two[name])] == []
+    assert not one["autoencoder.pending"].any()
+    assert one["frequencies"].sum(1).tolist() == pytest.approx([1, 1])
 
 
 def test_refuses_places_on_one_side_alone():
     with pytest.raises(UserError) as caught:
-        VQVAE(MlpEncoder(SHAPE, 4, 1, nn.Tanh(), None), ema(), VqDecoder(SHAPE, D, 4, 1), Bernoulli(SHAPE), 0.5)
+        VQVAE(
+            MlpEncoder(SHAPE, 4, 1, nn.Tanh(), None),
+            ema(),
+            VqDecoder(SHAPE, D, 4, 1, None),
+            Bernoulli(SHAPE),
+            None,
+            0.5,
+        )
     assert caught.value.given == "VQVAE: encoder MlpEncoder with decoder VqDecoder"
     with pytest.raises(UserError, match="memory=1"):
         built(memory=1.0)

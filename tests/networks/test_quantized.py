@@ -9,14 +9,14 @@ N, D, WIDTH = 5, 3, 6
 SHAPES = [(1, 8, 8), (3, 32, 32), (1, 28, 28), (2, 8, 12)]
 
 
-def encoder(shape=(1, 8, 8), blocks=2):
+def encoder(shape=(1, 8, 8), blocks=2, classes=None):
     torch.manual_seed(0)
-    return VqEncoder(shape, WIDTH, blocks)
+    return VqEncoder(shape, WIDTH, blocks, classes)
 
 
-def decoder(shape=(1, 8, 8), blocks=2):
+def decoder(shape=(1, 8, 8), blocks=2, classes=None):
     torch.manual_seed(0)
-    return VqDecoder(shape, D, WIDTH, blocks)
+    return VqDecoder(shape, D, WIDTH, blocks, classes)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -59,6 +59,16 @@ def test_every_parameter_and_the_input_receive_a_finite_gradient(network):
         assert parameter.grad.any(), name
 
 
+@pytest.mark.parametrize(("build", "given"), [(encoder, (2, 8, 12)), (decoder, (D, 2, 3))])
+def test_the_class_is_appended_as_maps(build, given):
+    network, values, labels = build((2, 8, 12), classes=4), torch.randn(N, *given), torch.tensor([3, 0, 1, 3, 2])
+    maps = torch.zeros(N, 4, *given[1:])
+    maps[torch.arange(N), labels] = 1
+    torch.testing.assert_close(network(values, labels), network.layers(torch.cat([values, maps], 1)))
+    with pytest.raises(UserError, match="without labels"):
+        network(values)
+
+
 def test_nothing_depends_on_another_example():
     images, network = torch.randn(N, 1, 8, 8), encoder()
     torch.testing.assert_close(network(images[2:]), network(images)[2:])
@@ -75,8 +85,8 @@ def test_refuses_a_shape_by_name(shape):
 
 def test_refuses_sizes_by_name():
     with pytest.raises(UserError, match="VqEncoder: width=0"):
-        VqEncoder((1, 8, 8), 0, 2)
+        VqEncoder((1, 8, 8), 0, 2, None)
     with pytest.raises(UserError, match="VqEncoder: blocks=-1"):
-        VqEncoder((1, 8, 8), 4, -1)
+        VqEncoder((1, 8, 8), 4, -1, None)
     with pytest.raises(UserError, match="VqDecoder: latent_dim=0"):
-        VqDecoder((1, 8, 8), 0, 4, 2)
+        VqDecoder((1, 8, 8), 0, 4, 2, None)

@@ -37,7 +37,7 @@ class Scene:
         """The module, if it has an encoder and a decoder."""
         if not isinstance(self.module, VAE):
             given = f"show={show} with a checkpoint of {type(self.module).__name__}"
-            raise UserError(given, "checkpoints of a VAE", "use show=samples, or show=interpolation")
+            raise UserError(given, "checkpoints of a VAE, whose codes are numbers", "use show=samples")
         return self.module
 
 

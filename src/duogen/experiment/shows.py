@@ -9,7 +9,7 @@ from rich.table import Table
 from duogen.callbacks.pictures import Layout, by_class
 from duogen.data.order import permutation
 from duogen.errors import UserError, nearest
-from duogen.experiment.codes import Plane, Reconstructions, Traversals
+from duogen.experiment.codes import Plane, Rates, Reconstructions, Traversals
 from duogen.experiment.nearest import Nearest, at, closest
 from duogen.experiment.show import LIMIT, MOST_STEPS, Scene, Sheet, Show, within
 from duogen.modules.sampling import paths
@@ -47,6 +47,9 @@ class Interpolation(Show):
     def sheet(self, scene: Scene) -> Sheet:
         model = scene.generative("interpolation")
         noise = model.drawn(2 * self.n, scene.generator)
+        if not noise.is_floating_point():
+            given = f"show=interpolation with a checkpoint of {type(model).__name__}, whose codes are integers"
+            raise UserError(given, "checkpoints of a GAN or of a VAE", "use show=samples, or show=reconstructions")
         ways = paths(model, noise[: self.n], noise[self.n :], self.steps).flatten(0, 1)
         rows = None if model.classes is None else torch.arange(self.n) % model.classes
         labels = None if rows is None else rows.repeat_interleave(self.steps)
@@ -73,7 +76,7 @@ class Classes(Show):
                 "use one of these, or train a conditional model",
             )
         within("n * classes", self.n * model.classes, 1, LIMIT)
-        noise = model.drawn(self.n, scene.generator).repeat(model.classes, 1)
+        noise = torch.cat([model.drawn(self.n, scene.generator)] * model.classes)
         labels = torch.arange(model.classes).repeat_interleave(self.n)
         layout = Layout(self.n, [str(label) for label in range(model.classes)])
         values = model.generate(noise, labels).cpu()
@@ -131,7 +134,7 @@ def distances(samples: Nearest, test: Nearest, train: int) -> Table:
 
 SHOWS = {
     "samples": Samples, "interpolation": Interpolation, "classes": Classes, "neighbours": Neighbours,
-    "reconstructions": Reconstructions, "traversals": Traversals, "plane": Plane,
+    "reconstructions": Reconstructions, "traversals": Traversals, "plane": Plane, "rates": Rates,
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from duogen.errors import UserError
-from duogen.metrics.latent import Inference, LatentMeasure
+from duogen.metrics.latent import Inference, LatentMeasure, bits_per_dimension
 from duogen.records import Examples, Fact
 
 AT_ONCE = 2_000
@@ -46,19 +46,24 @@ class ImportanceNll(LatentMeasure):
 
     def infer(self, model: Inference, real: Examples) -> None:
         self.level = model.level or 1.0
-        known = torch.full((real.count,), -math.inf, dtype=torch.float64)
-        for count in parts(self.draws, max(1, AT_ONCE // real.count)):
-            weights = model.evidence(real, count).log_weights.double().cpu()
-            known = torch.logaddexp(known, weights.logsumexp(0))
-        self.total -= (known - math.log(self.draws)).sum().to(self.total.device)
+        self.total -= log_likelihood(model, real, self.draws).sum().to(self.total.device)
 
     def values(self) -> dict[str, Tensor]:
         self.require(1, "n_real")
-        nll, size = self.total / self.n_real, math.prod(self.shape)
-        return {"nll": nll, "bits_per_dimension": (nll / size - math.log(self.level)) / math.log(2)}
+        nll = self.total / self.n_real
+        return {"nll": nll, "bits_per_dimension": bits_per_dimension(nll, self.shape, self.level)}
 
     def protocol(self) -> dict[str, Any]:
         return super().protocol() | {"draws": self.draws, "estimator": "importance sampling", "level": self.level}
+
+
+def log_likelihood(model: Inference, examples: Examples, draws: int) -> Tensor:
+    """log-mean-exp of `draws` weights of each example, (N,), in nats, float64 on the CPU."""
+    known = torch.full((examples.count,), -math.inf, dtype=torch.float64)
+    for count in parts(draws, max(1, AT_ONCE // examples.count)):
+        weights = model.evidence(examples, count).log_weights.cpu().double()
+        known = torch.logaddexp(known, weights.logsumexp(0))
+    return known - math.log(draws)
 
 
 def parts(whole: int, most: int) -> list[int]:

@@ -1,6 +1,8 @@
 """Measures of a model with codes: of what it says of held-out examples, not of examples that it makes."""
 
+import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -84,3 +86,12 @@ def means(posterior: Distribution) -> Tensor:
         return posterior.mean
     except NotImplementedError:
         return posterior.sample((256,)).mean(0)
+
+
+def bits_per_dimension(nats: Tensor, shape: Sequence[int], level: float) -> Tensor:
+    """(nats - D log level) / (D ln 2) of a negative log-likelihood of examples of D values, any shape.
+
+    `level`: width of a grey level where the likelihood is a density, 1 where it is a probability. Values without
+    levels have a density alone, and then these are bits of that.
+    """
+    return (nats / math.prod(shape) - math.log(level)) / math.log(2)

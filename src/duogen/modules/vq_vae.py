@@ -1,26 +1,29 @@
 """Autoencoders with integer codes (van den Oord et al. 2017)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from duogen.errors import UserError
-from duogen.modules.evaluated import at_rest, seeded
+from duogen.metrics.code_use import CodeUse
+from duogen.metrics.latent import LatentMeasure
+from duogen.metrics.measure import Measure
+from duogen.modules.alternating import Learner
+from duogen.modules.evaluated import at_rest
 from duogen.modules.generative import GenerativeModule
 from duogen.modules.ranks import summed
-from duogen.modules.turns import Turn
+from duogen.modules.turns import Turn, Turns
 from duogen.networks.decoder import Decoder
 from duogen.networks.encoder import Encoder
 from duogen.networks.likelihoods.likelihood import Likelihood
 from duogen.networks.quantized import MapDecoder, MapEncoder
 from duogen.networks.quantizers.quantizer import Quantized, Quantizer
 from duogen.records import Examples, Loss
-from duogen.seeds import derive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,8 @@ class Coded(Loss):
 class Coder(nn.Module):
     """The networks of a VQ-VAE: examples to features to codes, and back to p(x | codes)."""
 
+    pending: Tensor
+
     def __init__(
         self, encoder: Encoder | MapEncoder, quantizer: Quantizer, decoder: Decoder | MapDecoder, likelihood: Likelihood
     ) -> None:
@@ -41,16 +46,16 @@ class Coder(nn.Module):
         self.encoder, self.quantizer, self.decoder, self.likelihood = encoder, quantizer, decoder, likelihood
         self.projection = nn.Linear(encoder.feature_dim, quantizer.dim)
 
-    def features(self, examples: Tensor) -> Tensor:
+    def features(self, examples: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, *shape) to what is quantised, (N, D, h, w) or (N, D), affine in the encoder's features at each place."""
-        return self.projection(self.encoder(examples).movedim(1, -1)).movedim(-1, 1)
+        return self.projection(self.encoder(examples, labels).movedim(1, -1)).movedim(-1, 1)
 
     def quantized(self, features: Tensor, step: int) -> Quantized:
         return self.quantizer(features, step)
 
-    def explained(self, features: Tensor) -> Distribution:
-        """p(x | codes), batch shape (N,), from the features of the codes."""
-        return self.likelihood(self.decoder(features).float())
+    def explained(self, features: Tensor, labels: Tensor | None = None) -> Distribution:
+        """p(x | codes), batch shape (N,), from the features of the codes, and labels (N,) where there are classes."""
+        return self.likelihood(self.decoder(features, labels).float())
 
 
 class VQVAE(GenerativeModule):
@@ -65,12 +70,12 @@ class VQVAE(GenerativeModule):
         quantizer: features (N, D, h, w) or (N, D), affine in the encoder's, to codes and back.
         decoder: (N, D, h, w) or (N, D) -> the numbers of p(x | c).
         likelihood: what these numbers mean.
+        classes: how many classes encoder and decoder are told, or null; codes are drawn alike for all of them.
         memory: in [0, 1): frequencies <- memory frequencies + (1 - memory) those of the batch; they start uniform.
     Raises `UserError` for an encoder and a decoder of which one alone has places, and for a memory outside its range.
     Source: van den Oord et al. 2017, eq. 3.
     """
 
-    observations = ("distortion",)
     frequencies: Tensor
 
     def __init__(
@@ -79,9 +84,10 @@ class VQVAE(GenerativeModule):
         quantizer: Quantizer,
         decoder: Decoder | MapDecoder,
         likelihood: Likelihood,
+        classes: int | None,
         memory: float,
     ) -> None:
-        super().__init__(quantizer.dim, None)
+        super().__init__(quantizer.dim, classes)
         if isinstance(encoder, MapEncoder) != isinstance(decoder, MapDecoder):
             given = f"VQVAE: encoder {type(encoder).__name__} with decoder {type(decoder).__name__}"
             allowed = "both with places, such as vq, or both without, such as mlp"
@@ -115,26 +121,48 @@ class VQVAE(GenerativeModule):
         """Batch norm moves in the training forwards, codebooks and frequencies after them."""
         return ("autoencoder.", "frequencies")
 
+    def learn(self, turns: Turns, learners: Mapping[str, Learner], monitor: str | None) -> None:
+        """Says how the player learns; where a step has several batches, `pending` holds what codebooks will follow."""
+        if any(turn.accumulate > 1 for turn in turns.turns.values()):
+            codes = torch.zeros(1, *self.code_shape[len(self.places) :], dtype=torch.long)
+            gathered = self.autoencoder.quantizer.gathered(torch.zeros(1, self.latent_dim), codes)
+            pending = torch.zeros(self.frequencies.numel() + gathered.numel())
+            self.autoencoder.register_buffer("pending", pending)
+        super().learn(turns, learners, monitor)
+
     def loss(self, batch: Examples) -> Coded:
         """Terms `distortion` (N,) and the quantizer's; observed is what the quantizer observes, as `perplexity`."""
-        parts = self.autoencoder
-        features = parts.features(batch.values)
+        parts, labels = self.autoencoder, self.labels(batch)
+        features = parts.features(batch.values, labels)
         made = parts.quantized(features, self.step)
-        terms = {"distortion": distortion(parts, made.features, batch), **made.terms}
+        terms = {"distortion": distortion(parts, made.features, batch, labels), **made.terms}
         said = {"weights": made.weights, "observed": {name: value.detach() for name, value in made.observed.items()}}
         return Coded(terms, batch.count, **said, features=features.detach(), codes=made.codes)
 
     @torch.no_grad()
     def after_turn(self, turn: Turn, loss: Loss) -> None:
-        """Codebooks and frequencies follow the features and codes of this act, of all ranks; one sum for both."""
+        """Codebooks and frequencies follow the features and codes of a step: of all its acts, and of all ranks."""
         assert isinstance(loss, Coded)
-        counts = counted(loss.codes, self.frequencies.shape)
+        quantizer, counts = self.autoencoder.quantizer, counted(loss.codes, self.frequencies.shape)
         with self.unrounded():
-            gathered = self.autoencoder.quantizer.gathered(loss.features, loss.codes, self.step, self.global_rank == 0)
-        total = summed(torch.cat([counts.flatten(), gathered]))
-        counts = total[: counts.numel()].view_as(counts)
+            gathered = torch.cat([counts.flatten(), quantizer.gathered(loss.features, loss.codes)])
+        if turn.accumulate > 1:
+            # Ranks average the buffers of their players before a step, which leaves the sum over the ranks as it is.
+            gathered += self.autoencoder.pending
+            self.autoencoder.pending.copy_(gathered)
+            if not self.stepped(turn):
+                return
+            self.autoencoder.pending.zero_()
+        offered = quantizer.offered(loss.features, loss.codes, self.step) * (self.global_rank == 0)
+        total = summed(torch.cat([gathered, offered]))
+        counts, gathered, offered = total.split([counts.numel(), gathered.numel() - counts.numel(), offered.numel()])
+        counts = counts.view_as(self.frequencies)
         self.frequencies.lerp_(counts / counts.sum(1, keepdim=True), 1 - self.memory)
-        self.autoencoder.quantizer.follow(total[counts.numel() :], self.step)
+        quantizer.follow(gathered, offered, self.step)
+
+    def stepped(self, turn: Turn) -> bool:
+        """Whether the act that has just ended was the last one of its step."""
+        return any(self.turns.windows[name].acts == 0 for name, each in self.turns.turns.items() if each is turn)
 
     def evaluating(self) -> AbstractContextManager[Coder]:
         """The evaluated networks in evaluation mode, without gradients."""
@@ -143,7 +171,7 @@ class VQVAE(GenerativeModule):
     def encode(self, batch: Examples) -> Tensor:
         """The codes (N, *code_shape) of a batch by the evaluated networks."""
         with self.evaluating() as parts:
-            return parts.quantized(parts.features(batch.values), self.step).codes
+            return parts.quantized(parts.features(batch.values, self.labels(batch)), self.step).codes
 
     def drawn(self, count: int, generator: torch.Generator) -> Tensor:
         """Codes (count, *code_shape) on the CPU, each from its frequencies in training; of `generator` alone."""
@@ -152,20 +180,43 @@ class VQVAE(GenerativeModule):
 
     def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """The means of p(x | c) as examples (N, *shape), from integer codes (N, *code_shape)."""
+        told = None if labels is None else labels.to(self.device)
         with self.evaluating() as parts:
-            return parts.likelihood.shown(parts.explained(parts.quantizer.decode(noise.to(self.device))))
+            return parts.likelihood.shown(parts.explained(parts.quantizer.decode(noise.to(self.device)), told))
 
-    def observe(self, real: Examples, generated: Examples) -> Mapping[str, Tensor]:
-        """The distortion (N,) in nats of held-out examples; what its likelihood draws is the same for each batch."""
-        fixed = torch.Generator().manual_seed(derive(self.seed, "distortion"))
-        with self.evaluating() as parts, seeded(fixed, self.device):
-            made = parts.quantized(parts.features(real.values), self.step)
-            return {"distortion": distortion(parts, made.features, real)}
+    def evaluate_with(self, measures: Mapping[str, Measure], seed: int) -> None:
+        """Takes on the measures; raises `UserError` for one of codes that are no integers."""
+        for measure in measures.values():
+            if isinstance(measure, CodeUse):
+                measure.expect(self.sizes)
+            elif isinstance(measure, LatentMeasure):
+                given = f"metrics=[{measure.name}] with {type(self).__name__}, whose codes are integers"
+                raise UserError(given, "code_use, and metrics of generated examples", "leave it out, or take model=vae")
+        super().evaluate_with(measures, seed)
+
+    @contextmanager
+    def inference(self) -> Iterator[Any]:
+        with self.evaluating() as parts:
+            yield Coding(self, parts)
 
 
-def distortion(parts: Coder, features: Tensor, batch: Examples) -> Tensor:
+class Coding:
+    """What the evaluated networks say of examples and of integer codes."""
+
+    def __init__(self, module: VQVAE, parts: Coder) -> None:
+        self.module, self.parts = module, parts
+        self.sizes, self.level = module.sizes, parts.likelihood.level
+
+    def codes(self, examples: Examples) -> Tensor:
+        return self.module.encode(examples)
+
+    def distortion(self, codes: Tensor, examples: Examples) -> Tensor:
+        return distortion(self.parts, self.parts.quantizer.decode(codes), examples, self.module.labels(examples))
+
+
+def distortion(parts: Coder, features: Tensor, batch: Examples, labels: Tensor | None) -> Tensor:
     """-log p(x | c), (N,), from the features of the codes."""
-    return -parts.explained(features).log_prob(parts.likelihood.prepared(batch.values))
+    return -parts.explained(features, labels).log_prob(parts.likelihood.prepared(batch.values))
 
 
 def uniform(places: Sequence[int], sizes: Sequence[int]) -> Tensor:

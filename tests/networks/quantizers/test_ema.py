@@ -15,7 +15,7 @@ def ema(decay=0.9, epsilon=1e-12, revive_below=0.5, revive_from=None):
 
 def step(network, features, number=0):
     codes = network(features, number).codes
-    network.follow(network.gathered(features, codes, number, True), number)
+    network.follow(network.gathered(features, codes), network.offered(features, codes, number), number)
     return codes
 
 
@@ -74,9 +74,9 @@ def test_a_code_that_was_never_used_stays_finite():
 def test_the_shares_of_two_ranks_add_up_to_the_whole_batch():
     one, two, features = ema(), ema(), torch.randn(N, D, H, W)
     codes = one(features, 0).codes
-    one.follow(one.gathered(features, codes, 0, True), 0)
-    shares = [two.gathered(features[part], codes[part], 0, leads) for part, leads in ((slice(4), 1), (slice(4, 6), 0))]
-    two.follow(shares[0] + shares[1], 0)
+    one.follow(one.gathered(features, codes), torch.zeros(0), 0)
+    shares = [two.gathered(features[part], codes[part]) for part in (slice(4), slice(4, 6))]
+    two.follow(shares[0] + shares[1], torch.zeros(0), 0)
     torch.testing.assert_close(two.codebook, one.codebook)
     torch.testing.assert_close(two.counts, one.counts)
 
@@ -126,14 +126,14 @@ def test_revival_is_a_function_of_the_seed():
     assert not torch.equal(found[0], found[2])
 
 
-def test_only_the_leading_rank_proposes_features():
+def test_features_are_offered_from_the_step_on_at_which_codes_are_revived():
     network, features = ema(revive_from=1), torch.randn(N, D, H, W)
     codes = network(features, 1).codes
-    total = network.gathered(features, codes, 1, False)
-    assert total.shape == (K + 2 * K * D,)
-    assert not total[K + K * D :].any()
-    assert network.gathered(features, codes, 1, True)[K + K * D :].any()
-    assert network.gathered(features, codes, 0, True).shape == (K + K * D,)
+    assert network.offered(features, codes, 0).shape == (0,)
+    offered = network.offered(features, codes, 1).view(K, D)
+    values = torch.from_numpy(rows(features)).float()
+    assert float(torch.cdist(offered, values).min(1).values.max()) == 0
+    assert len(offered.unique(dim=0)) > 1
 
 
 def test_its_state_travels_in_the_state_dict():

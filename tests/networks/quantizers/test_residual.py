@@ -32,13 +32,18 @@ def by_hand(values, books):
     return np.stack(codes, 1), np.stack(left), rest
 
 
+def follow(network, features, step):
+    codes = network(features, step).codes
+    network.follow(network.gathered(features, codes), network.offered(features, codes, step), step)
+
+
 def arrays(network):
     return [book.codebook.detach().double().numpy() for book in network.books]
 
 
 @pytest.mark.parametrize("build", [residual, vectors])
 def test_each_codebook_quantises_what_the_ones_before_have_left(build):
-    network, features = build(), torch.randn(N, D) / K
+    network, features = build(), torch.randn(N, D)
     codes, left, rest = by_hand(features.double().numpy(), arrays(network))
     made = network(features, 0)
     np.testing.assert_array_equal(made.codes, codes)
@@ -82,7 +87,7 @@ def test_each_codebook_follows_what_was_left_for_it():
     values = features.double().numpy().transpose(0, 2, 3, 1).reshape(-1, D)
     books = arrays(network)
     codes, left, _ = by_hand(values, books)
-    network.follow(network.gathered(features, network(features, 0).codes, 0, True), 0)
+    follow(network, features, 0)
     for place, book in enumerate(books):
         for k in range(K):
             mine = left[place][codes[:, place] == k]
@@ -95,7 +100,7 @@ def test_codebooks_that_follow_leave_less_and_less():
     torch.manual_seed(1)
     for number in range(80):
         features = torch.randn(32, D)
-        network.follow(network.gathered(features, network(features, number).codes, number, True), number)
+        follow(network, features, number)
     features = torch.randn(200, D)
     left = features
     errors = []
@@ -104,6 +109,22 @@ def test_codebooks_that_follow_leave_less_and_less():
         errors.append(float(left.square().mean()))
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.3 * errors[0]
+
+
+def test_each_codebook_is_offered_what_was_left_for_it():
+    network, features = residual(2, revive_from=1), torch.randn(N, D)
+    _, left, _ = by_hand(features.double().numpy(), arrays(network))
+    offered = network.offered(features, network(features, 1).codes, 1).view(2, K, D)
+    for mine, rest in zip(offered, torch.from_numpy(left).float(), strict=True):
+        assert float(torch.cdist(mine, rest).min(1).values.max()) < 1e-3
+
+
+def test_codebooks_that_learn_by_gradients_follow_nothing():
+    network, features = vectors(3), torch.randn(N, D)
+    before = [book.copy() for book in arrays(network)]
+    assert network.gathered(features, network(features, 0).codes).shape == (0,)
+    follow(network, features, 5)
+    assert all(np.array_equal(one, other) for one, other in zip(before, arrays(network), strict=True))
 
 
 def test_refuses_one_codebook_alone():

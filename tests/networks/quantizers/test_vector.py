@@ -39,4 +39,4 @@ def test_gradient_steps_find_the_clusters():
 
 def test_nothing_follows():
     network, features = VectorQuantizer(D, K, 0.25), torch.randn(N, D)
-    assert len(network.gathered(features, network(features, 0).codes, 0, True)) == 0
+    assert len(network.gathered(features, network(features, 0).codes)) == 0

@@ -1,5 +1,6 @@
 """Quantizers that know their codes by heart."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -24,8 +25,8 @@ class Codebook(Quantizer, ABC):
     """Replaces a value z (D,) by the nearest e_k of K = `size` vectors, k = argmin_j |z - e_j|^2.
 
     The term `commitment` is |z - sg(e_k)|^2, summed over D, averaged over the places of an example, of weight
-    `commitment`, beta >= 0. How the vectors learn is the subclass's. They start uniform in [-1/K, 1/K], close together
-    as long as the features are larger, so that directions decide and no single one is the nearest to all.
+    `commitment`, beta >= 0. How the vectors learn is the subclass's. They start uniform with variance 1/D, so of
+    lengths near 1, as in the authors' code.
     Raises `UserError` for sizes below 1 and a negative weight.
     Source: van den Oord et al. 2017, eq. 1 to 3 and the remark on N latents below them.
     """
@@ -49,8 +50,8 @@ class Codebook(Quantizer, ABC):
         """The terms (N,) by which the vectors, chosen for values (N, ..., D), learn."""
 
     def drawn(self) -> Tensor:
-        """(K, D), uniform in [-1/K, 1/K]."""
-        return (2 * torch.rand(self.size, self.dim) - 1) / self.size
+        """(K, D), uniform in [-sqrt(3/D), sqrt(3/D)]."""
+        return (2 * torch.rand(self.size, self.dim) - 1) * math.sqrt(3 / self.dim)
 
     def nearest(self, values: Tensor) -> Tensor:
         """Codes (N, ...) of values (N, ..., D)."""

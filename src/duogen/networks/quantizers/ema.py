@@ -13,12 +13,12 @@ from duogen.networks.quantizers.quantizer import one_hot
 class EmaQuantizer(Codebook):
     """Each vector is the running mean of the values that chose it; there is no codebook loss.
 
-    After each act, of n_k values that chose code k, with sum s_k, over all ranks:
+    After each step, of n_k values that chose code k, with sum s_k, over all its batches and ranks:
     N_k <- gamma N_k + (1 - gamma) n_k,  m_k <- gamma m_k + (1 - gamma) s_k,  e_k = m_k / N~_k,
     N~_k = (N_k + epsilon) / (N + K epsilon) N,  N = sum_k N_k. N_k starts from 1.
 
     From the step `revive_from` on, a code whose N_k is below `revive_below` times the mean N / K is dead: before e_k is
-    computed it gets N_k = N / K and m_k = N_k z, z drawn from the features of this batch on the first rank.
+    computed it gets N_k = N / K and m_k = N_k z, z drawn from the features of the last batch on the first rank.
 
     Args:
         dim, size, commitment: as in `Codebook`.
@@ -69,23 +69,30 @@ class EmaQuantizer(Codebook):
         return self.revive_from is not None and step >= self.revive_from
 
     @torch.no_grad()
-    def gathered(self, features: Tensor, codes: Tensor, step: int, leads: bool) -> Tensor:
-        """n (K,), s (K, D) and, where codes may be revived, K features (K, D) of the leading rank, in a row."""
-        values = features.float().movedim(1, -1).reshape(-1, self.dim)
+    def gathered(self, features: Tensor, codes: Tensor) -> Tensor:
+        """n (K,) and s (K, D), in a row."""
         chose = one_hot(codes.flatten(), self.size)
-        parts = [chose.sum(0), (chose.T @ values).flatten()]
-        if self.revives(step):
-            places = torch.randint(len(values), (self.size,), device=values.device)
-            parts.append((values[places] * leads).flatten())
-        return torch.cat(parts)
+        return torch.cat([chose.sum(0), (chose.T @ self.rows(features)).flatten()])
 
     @torch.no_grad()
-    def follow(self, total: Tensor, step: int) -> None:
-        count, vectors = total[: self.size], total[self.size :].view(-1, self.size, self.dim)
+    def offered(self, features: Tensor, codes: Tensor, step: int) -> Tensor:
+        """K features (K, D) of the batch, in a row, where codes may be revived."""
+        values = self.rows(features)
+        if not self.revives(step):
+            return values.new_zeros(0)
+        return values[torch.randint(len(values), (self.size,), device=values.device)].flatten()
+
+    def rows(self, features: Tensor) -> Tensor:
+        """Features (N, D, h, w) or (N, D) as (M, D)."""
+        return features.float().movedim(1, -1).reshape(-1, self.dim)
+
+    @torch.no_grad()
+    def follow(self, gathered: Tensor, offered: Tensor, step: int) -> None:
+        count, vectors = gathered[: self.size], gathered[self.size :].view(self.size, self.dim)
         self.counts.lerp_(count, 1 - self.decay)
-        self.sums.lerp_(vectors[0], 1 - self.decay)
+        self.sums.lerp_(vectors, 1 - self.decay)
         if self.revives(step):
-            self.revive(vectors[1])
+            self.revive(offered.view(self.size, self.dim))
         self.codebook.copy_(self.sums / self.smoothed()[:, None])
 
     def revive(self, features: Tensor) -> None:

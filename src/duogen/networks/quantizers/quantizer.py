@@ -58,16 +58,19 @@ class Quantizer(nn.Module, ABC):
         with unrounded(codes.device):
             return self.looked_up(codes).movedim(-1, 1)
 
-    def gathered(self, features: Tensor, codes: Tensor, step: int, leads: bool) -> Tensor:
-        """What feedback follows in this rank's share of a batch, (S,), to be summed over the ranks.
+    def gathered(self, features: Tensor, codes: Tensor) -> Tensor:
+        """What feedback follows in this rank's share of a batch, (S,), to be summed over batches and ranks.
 
-        Features (N, D, h, w) or (N, D) are what `codes` were made of; exactly one rank `leads`. Of length 0 where
-        nothing follows.
+        Features (N, D, h, w) or (N, D) are what `codes` were made of. Of length 0 where nothing follows.
         """
         return features.new_zeros(0)
 
-    def follow(self, total: Tensor, step: int) -> None:
-        """Lets the buffers follow what was gathered, (S,), as all ranks have summed it."""
+    def offered(self, features: Tensor, codes: Tensor, step: int) -> Tensor:
+        """What dead vectors may become at the 0-based step, (R,), of which one batch of one rank is heard."""
+        return features.new_zeros(0)
+
+    def follow(self, gathered: Tensor, offered: Tensor, step: int) -> None:
+        """Lets the buffers follow what was gathered, (S,), of all ranks, and take what was offered, (R,)."""
 
 
 def unrounded(device: torch.device) -> AbstractContextManager[Any]:

@@ -1,5 +1,6 @@
 """Several codes for each place, each for what the ones before have left."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 
 import torch
@@ -55,14 +56,24 @@ class ResidualQuantizer(Quantizer):
         )
 
     @torch.no_grad()
-    def gathered(self, features: Tensor, codes: Tensor, step: int, leads: bool) -> Tensor:
-        """What each codebook follows, one after the other, of what was left for it."""
-        parts, rest = [], features.float()
-        for book, code in zip(self.books, codes.unbind(-1), strict=True):
-            parts.append(book.gathered(rest, code, step, leads))
-            rest = rest - book.decode(code)
-        return torch.cat(parts)
+    def gathered(self, features: Tensor, codes: Tensor) -> Tensor:
+        """What each codebook follows, one after the other."""
+        return torch.cat([book.gathered(rest, code) for book, rest, code in self.shares(features, codes)])
 
-    def follow(self, total: Tensor, step: int) -> None:
-        for book, part in zip(self.books, total.chunk(len(self.books)), strict=True):
-            book.follow(part, step)
+    @torch.no_grad()
+    def offered(self, features: Tensor, codes: Tensor, step: int) -> Tensor:
+        """What the vectors of each codebook may become, one codebook after the other."""
+        return torch.cat([book.offered(rest, code, step) for book, rest, code in self.shares(features, codes)])
+
+    def shares(self, features: Tensor, codes: Tensor) -> Iterator[tuple[Codebook, Tensor, Tensor]]:
+        """Each codebook with what was left for it, (N, D, h, w) or (N, D), and the codes that it gave."""
+        rest = features.float()
+        for book, code in zip(self.books, codes.unbind(-1), strict=True):
+            yield book, rest, code
+            rest = rest - book.decode(code)
+
+    def follow(self, gathered: Tensor, offered: Tensor, step: int) -> None:
+        count = len(self.books)
+        parts = gathered.reshape(count, len(gathered) // count), offered.reshape(count, len(offered) // count)
+        for book, mine, anew in zip(self.books, *parts, strict=True):
+            book.follow(mine, anew, step)
