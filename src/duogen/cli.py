@@ -28,7 +28,7 @@ DESCRIBED = (
         "Samples of a checkpoint, as a picture (.png), an array (.npy) or an archive (.npz).",
         "duogen sample checkpoint=last.ckpt n=64 out=samples.png",
         "checkpoint=PATH [out=samples.png] [seed=0] [n=N] [steps=S] [k=K] [sampler=NAME] [truncation=T] [psi=P] "
-        "[standing=B] [show=samples|interpolation|classes|neighbours|reconstructions|traversals|plane]",
+        "[standing=B] [show=samples|interpolation|classes|neighbours|reconstructions|traversals|plane|rates|codes]",
     ),
     (
         "check",

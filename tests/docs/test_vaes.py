@@ -39,7 +39,7 @@ def test_every_command_runs(tmp_path, monkeypatch, capsys):
         words = [word.replace("runs/vae-digits/KEY", str(runs[0])) if runs else word for word in command[1:]]
         code = main([*words, *(SHORT if words[0] == "train" else ())])
         assert code == 0, f"{command}\n{capsys.readouterr().err}"
-    assert len(list(tmp_path.glob("*.png"))) == 3
+    assert len(list(tmp_path.glob("*.png"))) == 6
 
 
 def test_the_example_of_an_objective_trains(tmp_path, monkeypatch):

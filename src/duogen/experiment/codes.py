@@ -1,9 +1,7 @@
-"""What `duogen sample` can show of a model with codes: reconstructions, traversals, a plane, and what each carries."""
+"""What `duogen sample` can show of a model with codes: reconstructions, traversals, and a plane."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Normal
@@ -14,16 +12,13 @@ from duogen.data.splits import Split
 from duogen.errors import UserError
 from duogen.experiment.show import LIMIT, MOST_STEPS, Scene, Sheet, Show, within
 from duogen.metrics.latent import means
-from duogen.metrics.rates import rates
 from duogen.modules.vae import VAE
 from duogen.modules.vq_vae import VQVAE
 from duogen.records import Examples
 
 WIDTH = 2.0
 INNER = 0.95
-COMPARED = 500  # examples whose codes say which dimensions spread, and what each carries
-USED = 0.01  # nats
-NAMED = 64  # bars that have room for a name
+COMPARED = 500  # examples whose codes say which dimensions spread
 
 
 def held_out(test: Split, count: int) -> Examples:
@@ -117,52 +112,3 @@ class Plane(Show):
             f"{self.n} x {self.n} samples of the plane",
             self.n,
         )
-
-
-@dataclass(frozen=True)
-class Rates(Show):
-    """A bar for each of the `n` dimensions of the code that carry most, the largest first: KL(q(z_d | x) || p(z_d)).
-
-    It is the mean over up to 500 test examples, in nats. An array holds the picture (1, 3, H, W); an archive also has
-    the `rates` (Z,) of all dimensions and the `dimensions` (Z,) in their order.
-    """
-
-    n: int = 128
-
-    def __post_init__(self) -> None:
-        within("n", self.n, 1, MOST_STEPS)
-
-    def sheet(self, scene: Scene) -> Sheet:
-        vae = scene.vae("rates")
-        test = scene.data().splits["test"]
-        examples = held_out(test, min(COMPARED, len(test)))
-        with vae.inference() as model:
-            found = rates(model, examples.to(vae.device)).double().mean(0).cpu()
-        order = found.argsort(descending=True)
-        used = int((found > USED).sum())
-        sentence = (
-            f"{found.sum():.4g} nats of {examples.count} test examples in {len(found)} dimensions, "
-            f"{used} of which carry more than {USED:g}"
-        )
-        shown = order[: self.n]
-        picture = bars(found[shown], [f"z{dimension}" for dimension in shown.tolist()])
-        return Sheet(picture, None, Layout(1), sentence, extra={"rates": found, "dimensions": order})
-
-
-def bars(rates: Tensor, names: Sequence[str]) -> Tensor:
-    """A picture (1, 3, H, W) in [-1, 1] of rates (D,) in nats as bars, named where there is room."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.0), dpi=100, layout="constrained")
-    axes = figure.add_subplot(ylabel="KL of a dimension from its prior, nats")
-    axes.bar(range(len(names)), rates.numpy(), color="#1f5fa8")
-    axes.set(xlim=(-0.7, len(names) - 0.3), ylim=(0, None), xlabel="dimension of the code, the largest first")
-    axes.set_xticks([])
-    if len(names) <= NAMED:
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=min(9, 400 // len(names)))
-    axes.spines[["top", "right"]].set_visible(False)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    pixels = torch.from_numpy(np.array(canvas.buffer_rgba())[..., :3])
-    return pixels.permute(2, 0, 1)[None] / 127.5 - 1

@@ -9,7 +9,8 @@ from rich.table import Table
 from duogen.callbacks.pictures import Layout, by_class
 from duogen.data.order import permutation
 from duogen.errors import UserError, nearest
-from duogen.experiment.codes import Plane, Rates, Reconstructions, Traversals
+from duogen.experiment.charted import Codes, Rates
+from duogen.experiment.codes import Plane, Reconstructions, Traversals
 from duogen.experiment.nearest import Nearest, at, closest
 from duogen.experiment.show import LIMIT, MOST_STEPS, Scene, Sheet, Show, within
 from duogen.modules.sampling import paths
@@ -135,6 +136,7 @@ def distances(samples: Nearest, test: Nearest, train: int) -> Table:
 SHOWS = {
     "samples": Samples, "interpolation": Interpolation, "classes": Classes, "neighbours": Neighbours,
     "reconstructions": Reconstructions, "traversals": Traversals, "plane": Plane, "rates": Rates,
+    "codes": Codes,
 }  # fmt: skip
 
 
