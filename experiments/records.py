@@ -18,8 +18,11 @@ Records = Mapping[Path, Mapping[str, Any]]
 
 
 def trials(sweep: Path) -> list[dict[str, Any]]:
-    """The trials of a sweep's plan; none where there is no sweep."""
-    return plan(sweep)["trials"] if (sweep / "sweep.yaml").is_file() else []
+    """The trials of a sweep's plan; in a folder of single runs, each run, of no setting."""
+    if (sweep / "sweep.yaml").is_file():
+        return plan(sweep)["trials"]
+    single = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sweep.glob("*/record.json")}
+    return [{"key": key, "setting": {}, "seed": found["seed"]} for key, found in sorted(single.items())]
 
 
 def folders(sweep: Path, **setting: str) -> list[Path]:

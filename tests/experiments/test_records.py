@@ -109,3 +109,12 @@ def test_lines_take_the_place_of_what_stands_between_the_marks(tmp_path):
     assert path.read_text() == "before\n<!-- table -->\n| a |\n| b |\n<!-- /table -->\nafter\n"
     with pytest.raises(UserError, match="has no <!-- other -->"):
         place(path, "other", [])
+
+
+def test_single_runs_need_no_sweep(tmp_path):
+    for key, status in (("b", "done"), ("a", "running")):
+        (tmp_path / key).mkdir()
+        (tmp_path / key / "record.json").write_text(json.dumps({"status": status, "seed": 4}))
+    assert folders(tmp_path) == [tmp_path / "a", tmp_path / "b"]
+    assert list(done(tmp_path)) == [tmp_path / "b"]
+    assert folders(tmp_path, setting="beta_vae-4") == []
