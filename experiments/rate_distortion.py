@@ -14,13 +14,17 @@ from duogen.report.rate_distortion import rate_distortion
 
 
 def main(arguments: Sequence[str]) -> None:
-    folder, *rest = arguments or [""]
+    if not arguments:
+        raise UserError(
+            "no folder", "the folder of a sweep of VAEs", "e.g. python -m experiments.rate_distortion runs/NAME"
+        )
+    folder, *rest = arguments
     given = settings(rest, {"out": "rate_distortion.png"})
     sweep, out = Path(folder), Path(given["out"])
     require_one_protocol([done(sweep)], ["rate", "distortion"])
     found = curves(sweep, "rate", "distortion")
     if not found:
-        raise UserError(f"{folder or 'no folder'}: no run is done", "the folder of a sweep of VAEs", "e.g. runs/NAME")
+        raise UserError(f"{folder}: no run is done", "the folder of a sweep of VAEs", "e.g. runs/NAME")
     save(rate_distortion(found), out)
     print(f"{sum(map(len, found.values()))} settings in {out}")
 
@@ -29,4 +33,5 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except UserError as error:
-        sys.exit(str(error))
+        print(error, file=sys.stderr)
+        sys.exit(2)

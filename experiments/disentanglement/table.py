@@ -105,7 +105,7 @@ def pictures(runs: Path, out: Path) -> list[str]:
 
 
 def main(runs: Path = RUNS, out: Path = HERE) -> None:
-    require_one_protocol([done(runs)], NAMES)
+    require_one_protocol([done(runs)], [*NAMES, "rate", "distortion"])
     methods = {name: method(runs, name) for name in STRENGTHS}
     lines = [*rows(methods), "", *pairs(methods), "", agreement(methods), *pictures(runs, out)]
     place(out / "README.md", "table", lines)

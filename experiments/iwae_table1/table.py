@@ -64,7 +64,7 @@ def rows(settings: dict[str, Records], planned: dict[str, list[Path]]) -> list[s
 
 def main(runs: Path = RUNS, out: Path = HERE) -> None:
     settings: dict[str, Records] = {name: done(runs, setting=name) for name in TITLES}
-    require_one_protocol(settings.values(), ["nll"])
+    require_one_protocol(settings.values(), ["nll", "active_units"])
     planned = {name: folders(runs, setting=name) for name in TITLES}
     place(out / "README.md", "table", rows(settings, planned))
 

@@ -61,7 +61,7 @@ def picture(runs: Path, out: Path) -> list[str]:
 
 
 def main(runs: Path = RUNS, out: Path = HERE) -> None:
-    require_one_protocol([done(runs / name) for name in SWEEPS], ["nll"])
+    require_one_protocol([done(runs / name) for name in SWEEPS], ["nll", "elbo"])
     place(out / "README.md", "table", [*rows(runs), *picture(runs, out)])
 
 

@@ -16,9 +16,9 @@ def test_any_sweep_of_vaes_has_a_picture(tmp_path, capsys):
         assert image.size == (640, 480)
 
 
-@pytest.mark.parametrize("arguments", [[], ["nowhere"]])
-def test_without_a_run_there_is_no_picture(arguments, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("arguments", "said"), [([], "no folder"), (["nowhere"], "no run is done")])
+def test_without_a_run_there_is_no_picture(arguments, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="no run is done"):
+    with pytest.raises(UserError, match=said):
         main(arguments)
     assert list(tmp_path.iterdir()) == []

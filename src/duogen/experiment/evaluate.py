@@ -19,6 +19,7 @@ from duogen.experiment.summary import print_values
 from duogen.files import write_atomic
 from duogen.metrics.latent import LatentMeasure
 from duogen.modules.alternating import AlternatingModule
+from duogen.modules.generative import GenerativeModule
 from duogen.modules.sampling import Manner
 from duogen.records import MetricValue
 
@@ -83,5 +84,6 @@ def stating(value: MetricValue, module: AlternatingModule, manner: Manner, choic
     coded = [measure.facts for measure in module.measures.values() if isinstance(measure, LatentMeasure)]
     if value.weights == "real" or any(value.name in facts for facts in coded):
         return value
-    drawn = manner.protocol | ({} if choice is None else choice.protocol)
+    classes = module.classes if isinstance(module, GenerativeModule) else None
+    drawn = manner.protocol | ({} if choice is None else choice.protocol(classes))
     return replace(value, protocol={**value.protocol, **drawn})

@@ -49,7 +49,7 @@ class TurnLoop(_TrainingEpochLoop):
         progress.increment_completed()
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
-        """Lightning's own way where a validation is due or an end is near; elsewhere it would do nothing."""
+        """Lightning's own way where a validation is due or an end is near; elsewhere it does nothing of use."""
         trainer: Any = self.trainer
         near = self._skip_next_val or trainer.should_stop or trainer.received_sigterm
         if near or self.batch_progress.total.ready % trainer.val_check_batch == 0:

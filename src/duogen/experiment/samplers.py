@@ -1,9 +1,12 @@
 """Samplers of codes: fitted to those of a checkpoint's training set, and kept beside the checkpoint."""
 
+import inspect
 import io
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -39,10 +42,9 @@ class Choice:
     def asked(self) -> str:
         return f"sampler={self.name}"
 
-    @property
-    def protocol(self) -> dict[str, Any]:
-        """What a value that was measured with it must state."""
-        return {"sampler": {"name": self.name, **self.node}}
+    def protocol(self, classes: int | None) -> dict[str, Any]:
+        """What a value that was measured with it must state, and of how many classes it was told."""
+        return {"sampler": {"name": self.name, **self.node, "classes": classes}}
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,10 @@ class Shelf:
         beside = self.checkpoint.absolute().parent
         return (beside.parent if beside.name == "checkpoints" else beside) / "samplers"
 
-    def place(self, choice: Choice, seed: int) -> Path:
-        """The file of a sampler; another checkpoint, setting or seed has another."""
-        key = json.dumps([FORMAT, sha256_of(self.checkpoint), choice.node, seed], sort_keys=True)
+    def place(self, choice: Choice, kind: type, seed: int) -> Path:
+        """The file of a sampler; another checkpoint, setting or seed has another, and so has other code."""
+        code = inspect.getsource(sys.modules[kind.__module__])
+        key = json.dumps([FORMAT, sha256_of(self.checkpoint), choice.node, code, seed], sort_keys=True)
         return self.folder / f"{choice.name}-{sha256(key.encode()).hexdigest()[:16]}.pt"
 
 
@@ -81,7 +84,7 @@ def resampled(
     generator = torch.Generator().manual_seed(derive(config["seed"], "sampler"))
     with seeded(generator, module.device):
         sampler: Sampler = build({"sampler": {**choice.node, **fitted_to.facts}}, allow)["sampler"].to(module.device)
-    place = Shelf(checkpoint).place(choice, config["seed"])
+    place = Shelf(checkpoint).place(choice, type(sampler), config["seed"])
     if not taken(sampler, place):
         said = fitted(sampler, fitted_to, data(), choice, generator)
         keep(sampler, said, place)
@@ -138,9 +141,10 @@ def fitted(sampler: Sampler, to: Encoding, data: ExamplesData, choice: Choice, g
 
 
 def taken(sampler: Sampler, place: Path) -> bool:
-    """Whether the sampler has taken the parameters that the file holds; a file that is not whole is left alone."""
+    """Whether the sampler has taken the parameters that the file holds; one that is not whole leaves it as it was."""
     if not place.is_file():
         return False
+    before = deepcopy(sampler.state_dict())
     try:
         content = torch.load(place, map_location="cpu", weights_only=True)
         if set(content) != FIELDS or content["format"] != FORMAT:
@@ -148,6 +152,7 @@ def taken(sampler: Sampler, place: Path) -> bool:
         sampler.load_state_dict(content["state"])
     except Exception as error:
         # A broken file may make the reader fail in any way at all.
+        sampler.load_state_dict(before)
         print(f"note: {place} cannot be read ({type(error).__name__}) and is written anew")
         return False
     print(f"sampler read from {place}: {content['said']}")

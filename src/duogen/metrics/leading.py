@@ -19,7 +19,8 @@ class LeadingMeasure(LatentMeasure):
 
     A subclass gives these numbers in `each` and reads all of them from `leading`. Ranks take batches by turns and all
     batches but the last are alike, so that a rank knows where its batch stands. Autocast is off: slopes need digits.
-    Examples come in parts of which, with `codes` codes each, no more than 4,000 codes are differentiated at a time.
+    Examples come in parts of which, with `codes` codes each, no more than 4,000 codes are differentiated at a time, or
+    those of one example.
 
     Args:
         shape: of one example.

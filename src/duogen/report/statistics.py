@@ -89,13 +89,14 @@ def quantile(freedom: float) -> float:
 
 
 def improvement(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> Improvement | None:
-    """P(X > Y) + P(X = Y) / 2 of a value X of `a` and a value Y of `b`, (Mann-Whitney's U) / (n_a n_b).
+    """P(X > Y) + P(X = Y) / 2 of a value X of `a` and a value Y of `b`, all settings together: U / (n_a n_b).
 
     `a` and `b` hold the values of each setting, one for each seed. The interval is the percentile bootstrap's of 2,000
     resamples: seeds are drawn anew within each setting, so settings count as chosen, seeds as chance. It is a function
     of the values alone. None where there is no setting, or one with fewer than two seeds.
 
-    Source: Agarwal et al. 2021, section 4.3 and appendix A.
+    Source: Mann and Whitney 1947 for U; Agarwal et al. 2021, section 4.3, who average over tasks where settings are
+    pooled here.
     """
     if not a or not b or min(map(len, [*a, *b])) < 2:
         return None

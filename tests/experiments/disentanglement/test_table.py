@@ -6,6 +6,11 @@ from duogen.errors import UserError
 from sweep.written import metric, plan, rows, run, trial
 
 MIG = {"beta_vae-1": (0.1, 0.2), "beta_vae-2": (0.5, 0.6), "beta_tcvae-6": (0.3, 0.4), "factor_vae-100": (0.9, 0.9)}
+CHOSEN = {
+    "beta_vae": ({}, "variational.beta"),
+    "beta_tcvae": ({"variational": "beta_tcvae"}, "variational.beta"),
+    "factor_vae": ({"model": "factor_vae", "discriminator.width": 128, "discriminator.depth": 4}, "model.gamma"),
+}
 
 
 @pytest.fixture
@@ -34,8 +39,8 @@ def test_strengths_are_those_of_the_sweep():
     assert list(sweeper["settings"]) == [f"{name}-{s}" for name, strengths in STRENGTHS.items() for s in strengths]
     for name, overrides in sweeper["settings"].items():
         method, _, strength = name.partition("-")
-        assert overrides["experiment"] == method
-        assert [value for key, value in overrides.items() if key != "experiment"] == [float(strength)]
+        chosen, key = CHOSEN[method]
+        assert overrides == chosen | {key: float(strength)}
     assert (len(sweeper["settings"]), sweeper["params"]["seed"]) == (15, "range(5)")
 
 

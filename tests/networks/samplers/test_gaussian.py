@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
+from duogen.errors import UserError
 from duogen.networks.samplers.gaussian import GaussianSampler
 
 RIDGE = 1e-6
@@ -49,3 +50,9 @@ def test_each_class_has_its_own():
 def test_fewer_codes_than_dimensions_can_be_drawn_from():
     drawn = fitted(codes(2))(torch.randn(6, 4), None)
     assert drawn.isfinite().all()
+
+
+@pytest.mark.parametrize("ridge", [0.0, -1.0])
+def test_a_covariance_that_is_not_positive_is_refused(ridge):
+    with pytest.raises(UserError, match="GaussianSampler: codes without a positive covariance"):
+        GaussianSampler(3, None, ridge).fit(codes(2), None, torch.Generator())

@@ -53,3 +53,9 @@ def test_too_few_iterations_are_said():
 def test_more_components_than_codes_are_refused():
     with pytest.raises(UserError, match="4 codes"):
         GaussianMixtureSampler(3, None, 5, 10, 1e-6).fit(torch.randn(4, 3), None, torch.Generator())
+
+
+def test_components_without_a_spread_are_refused():
+    twice = torch.tensor([[0.0, 0, 0], [1, 1, 1]]).repeat(5, 1)
+    with pytest.raises(UserError, match="GaussianMixtureSampler: codes without a positive covariance"):
+        GaussianMixtureSampler(3, None, 2, 10, 0.0).fit(twice, None, torch.Generator())

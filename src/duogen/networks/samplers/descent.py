@@ -41,7 +41,7 @@ class Descent:
 
         Raises `UserError` for fewer than two codes, and where no likelihood was finite.
         """
-        sampler.refuse_few(codes, 0, LEAST)
+        sampler.refuse_few(codes, None, LEAST)
         order = torch.randperm(len(codes), generator=generator).to(codes.device)
         held, kept = order.tensor_split((max(1, len(order) // SHARE),))
         optimizer = torch.optim.Adam(sampler.parameters(), lr=self.lr)

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import MultivariateNormal
 
-from duogen.errors import require_at_least
+from duogen.errors import UserError, require_at_least
 from duogen.networks.samplers.sampler import VectorSampler
 
 
@@ -48,10 +48,16 @@ class MixtureSampler(VectorSampler):
         said: list[str] = []
         for label, rows in self.by_class(None if labels is None else labels.cpu(), len(codes)):
             self.refuse_few(rows, label, max(2, self.components))
-            normals = self.found(codes.cpu().double()[rows], generator)
+            try:
+                normals = self.found(codes.cpu().double()[rows], generator)
+                factors = torch.linalg.cholesky(normals.covariances)
+            except (ValueError, torch.linalg.LinAlgError):
+                given = f"{type(self).__name__}: codes without a positive covariance"
+                allowed = "finite codes that spread in every dimension, or a ridge above 0"
+                raise UserError(given, allowed, "e.g. sampler.ridge=0.001") from None
             self.weights[label] = normals.weights.to(self.weights)
             self.means[label] = normals.means.to(self.means)
-            self.factors[label] = torch.linalg.cholesky(normals.covariances).to(self.factors)
+            self.factors[label] = factors.to(self.factors)
             said.append(normals.said)
         return "; ".join(dict.fromkeys(said))
 

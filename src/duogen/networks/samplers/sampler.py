@@ -24,7 +24,8 @@ class Sampler(nn.Module, ABC):
     def fit(self, codes: Tensor, labels: Tensor | None, generator: Generator) -> str:
         """Fits p(z | y) to codes (N, ...) and, where there are classes, their labels (N,); says how that went.
 
-        Of `generator` alone, beside the parameters as they are. Raises `UserError` for codes that cannot be fitted.
+        Of `generator` and the default generators alone, beside the parameters as they are. Raises `UserError` for codes
+        that cannot be fitted.
         """
 
     @abstractmethod
@@ -43,10 +44,10 @@ class Sampler(nn.Module, ABC):
         for label in range(self.classes or 1):
             yield label, (labels == label).nonzero()[:, 0]
 
-    def refuse_few(self, rows: Tensor, label: int, least: int) -> None:
-        """Raises `UserError` for a class, or for a set of codes, with fewer than `least`."""
+    def refuse_few(self, rows: Tensor, label: int | None, least: int) -> None:
+        """Raises `UserError` for a class, or without a label for all codes, with fewer than `least`."""
         if len(rows) < least:
-            of = "" if self.classes is None else f" of class {label}"
+            of = "" if self.classes is None or label is None else f" of class {label}"
             given = f"{type(self).__name__}: {len(rows)} codes{of}"
             raise UserError(given, f"at least {least}", "train on more examples, or take a smaller sampler")
 
