@@ -22,7 +22,7 @@ RUNS = Path("runs")
 HERE = Path(__file__).parent
 SWEEPS = {"pythae": "demo", "pythae-paper": "paper"}
 IMAGES, PAPER_EPOCHS = 50_000, 500
-# Tomczak and Welling 2018, and pythae's table of reproductions (Chadebec et al. 2022): NLL from 200 codes.
+# Rezende and Mohamed 2015, and pythae's table of reproductions (Chadebec et al. 2022): NLL from 200 codes.
 PAPER, PYTHAE = "89.9", "89.78 ± 0.01"
 
 
@@ -39,7 +39,7 @@ def rows(runs: Path) -> list[str]:
         draws = ", ".join({str(metric(one, "nll")["protocol"]["draws"]) for one in ended.values()})
         told = [count(ended, folders(runs / name)), epochs(ended), interval(values(ended, "nll")), draws]
         found.append(f"| {title} | {' | '.join(told)} | {interval(values(ended, 'elbo'))} |")
-    published = {"Tomczak and Welling 2018": PAPER, "pythae": PYTHAE}
+    published = {"Rezende and Mohamed 2015": PAPER, "pythae": PYTHAE}
     found += [f"| {title} | | | {nll} | | |" for title, nll in published.items()]
     return found
 

@@ -53,7 +53,7 @@ def batch():
 def drawn(vae, examples):
     """Posterior, reconstructions and samples as a turn draws them: codes of the examples, then of the prior."""
     torch.manual_seed(3)
-    posterior = vae.autoencoder.posterior(examples.values)
+    posterior = vae.autoencoder.posterior((examples.values + 1) / 2)
     code = posterior.mean + posterior.stddev * torch.randn(1, N, Z)[0]
     decode = vae.autoencoder.generation.decoder
     return posterior, (decode(code) / 2).tanh(), (decode(torch.randn(1, N, Z)[0]) / 2).tanh()

@@ -80,7 +80,8 @@ def case(name, *more):
 def test_the_loss_is_the_papers_by_hand():
     module, examples = built(VectorQuantizer(D, K, 0.25)), batch()
     loss, parts = module.loss(examples), module.autoencoder
-    features = parts.encoder(examples.values).permute(0, 2, 3, 1) @ parts.projection.weight.T + parts.projection.bias
+    encoded = parts.encoder((examples.values + 1) / 2).permute(0, 2, 3, 1)
+    features = encoded @ parts.projection.weight.T + parts.projection.bias
     vectors = parts.quantizer.codebook[torch.cdist(features, parts.quantizer.codebook).argmin(-1)]
     logits, pixels = parts.decoder(vectors.permute(0, 3, 1, 2)), (examples.values + 1) / 2
     crossed = nn.functional.binary_cross_entropy_with_logits(logits, pixels, reduction="none").flatten(1).sum(1)

@@ -24,7 +24,7 @@ class ImportanceNll(LatentMeasure):
 
     Args:
         shape: of one example.
-        draws: K, >= 1: 200 in Tomczak and Welling 2018's and pythae's tables for a part, 5,000 in Burda et al. 2016.
+        draws: K, >= 1: 200 in a row of pythae's table (Chadebec et al. 2022), 5,000 in Burda et al. 2016.
     Source: Burda et al. 2016, eq. 8 and section 5.
     """
 

@@ -51,8 +51,8 @@ class Parts(nn.Module):
         return self.generation.likelihood
 
     def recognised(self, values: Tensor, labels: Tensor | None = None) -> Distribution:
-        """q(z | x) of examples (N, *shape)."""
-        return self.posterior(values, labels)
+        """q(z | x) of examples (N, *shape), images in [-1, 1]."""
+        return self.posterior(self.likelihood.inputs(values), labels)
 
     def believed(self) -> Distribution:
         """p(z)."""

@@ -48,7 +48,7 @@ class Coder(nn.Module):
 
     def features(self, examples: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, *shape) to what is quantised, (N, D, h, w) or (N, D), affine in the encoder's features at each place."""
-        return self.projection(self.encoder(examples, labels).movedim(1, -1)).movedim(-1, 1)
+        return self.projection(self.encoder(self.likelihood.inputs(examples), labels).movedim(1, -1)).movedim(-1, 1)
 
     def quantized(self, features: Tensor, step: int) -> Quantized:
         return self.quantizer(features, step)

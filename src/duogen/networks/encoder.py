@@ -12,4 +12,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, examples: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, *shape), images in [-1, 1], and labels (N,) where the encoder knows classes, to (N, F)."""
+        """(N, *shape), and labels (N,) where the encoder knows classes, to (N, F).
+
+        Images are in [-1, 1], or in [0, 1] where the likelihood has them so.
+        """

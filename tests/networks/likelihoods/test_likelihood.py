@@ -96,6 +96,12 @@ def test_the_numbers_of_a_value_stand_as_many_channels_apart(name, shape):
     torch.testing.assert_close(image(given).log_prob(value), vector(apart).log_prob(value.flatten(1)))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_an_encoder_reads_black_as_0_where_a_value_is_a_probability(name):
+    read = likelihood(name, (1, 2, 5)).inputs(torch.tensor([-1.0, 0.0, 1.0]))
+    assert read.tolist() == ([0.0, 0.5, 1.0] if name.endswith("bernoulli") else [-1.0, 0.0, 1.0])
+
+
 @pytest.mark.parametrize("scale", [0.0, 1.0, 1e4])
 @pytest.mark.parametrize("shape", IMAGES)
 @pytest.mark.parametrize("name", NAMES)

@@ -24,6 +24,9 @@ class Bernoulli(Likelihood):
     def prepared(self, examples: Tensor) -> Tensor:
         return (examples + 1) / 2
 
+    def inputs(self, examples: Tensor) -> Tensor:
+        return self.prepared(examples)
+
     def shown(self, distribution: Distribution) -> Tensor:
         return 2 * distribution.mean - 1
 

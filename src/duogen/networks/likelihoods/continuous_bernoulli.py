@@ -39,8 +39,11 @@ class ContinuousBernoulli(Likelihood):
     def forward(self, numbers: Tensor) -> Distribution:
         return Independent(TiltedUniform(numbers), len(self.shape), validate_args=False)
 
+    def inputs(self, examples: Tensor) -> Tensor:
+        return (examples + 1) / 2
+
     def prepared(self, examples: Tensor) -> Tensor:
-        grey = (examples + 1) / 2
+        grey = self.inputs(examples)
         if not self.dequantise:
             return grey
         return (grey * (self.levels - 1) + torch.rand_like(grey)) / self.levels

@@ -34,6 +34,14 @@ class Likelihood(nn.Module, ABC):
     def prepared(self, examples: Tensor) -> Tensor:
         """Examples (N, *shape), images in [-1, 1], in the support; what it draws is of the default generator."""
 
+    def inputs(self, examples: Tensor) -> Tensor:
+        """What an encoder reads of examples (N, *shape), of the same shape.
+
+        Where a value in [0, 1] is a probability, black is 0: a pixel that is always black then moves no unit, where at
+        -1 the weights of all of them would act as one bias with as many times its learning rate.
+        """
+        return examples
+
     @abstractmethod
     def shown(self, distribution: Distribution) -> Tensor:
         """The mean of p(x | z) as examples (..., *shape), images in [-1, 1]."""
